@@ -51,7 +51,6 @@ type Stateful interface {
 	Load(saved iter.Seq2[[]byte, []byte]) error
 }
 
-
 // A Sink carries out actions. Apply is idempotent: it is called again with the same actions after an
 // error, and with every live ban after a restart. It never sees two actions with the same ports and
 // prefix in one call, nor an Observe. A *RefusedError names actions that must not be tried again, and
