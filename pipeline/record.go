@@ -28,6 +28,8 @@ type Record struct {
 	Time   time.Time         // when it happened: decoded on a hit, the read time until then
 	Fields map[string]string // the journal's trusted fields; nil elsewhere
 	Kind   Kind
+	Dated  bool       // Time is the entry's own, given by the source: the journal; Line has no date then
+	Cut    bool       // Line is not the whole line: it was too long for the source, or its end was never written
 	Jail   string     // the jail whose filter matched; "" if none did
 	Addr   netip.Addr // who is to blame, unmapped and without a zone; valid for Hit and Forget
 	Weight int        // what the hit counts; 0 counts as 1
