@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,7 +54,7 @@ type Stateful interface {
 
 // A Sink carries out actions. Apply is idempotent: it is called again with the same actions after an
 // error, and with every live ban after a restart. It never sees two actions with the same ports and
-// prefix in one call, nor an Observe. A *RefusedError names actions that must not be tried again, and
+// prefix in one call, nor an Observe unless Output.Observe is set. A *RefusedError names actions that must not be tried again, and
 // why; the others are done. It is called by one goroutine at a time, returns soon after ctx is done,
 // and does not keep the slice.
 type Sink interface {
@@ -89,8 +90,9 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // An Output is a Sink and the jails whose actions it gets.
 type Output struct {
-	Sink  Sink
-	Jails []string // nil: all; bans by hand go to every sink
+	Sink    Sink
+	Jails   []string // nil: all; bans by hand go to every sink
+	Observe bool     // the sink gets the actions of jails that only observe, too: a report, not a back end
 }
 
 // A Pipeline is sources, stages and outputs. Fill it and call Run; do not change it afterwards. The zero
@@ -105,4 +107,6 @@ type Pipeline struct {
 	DrainTimeout    time.Duration    // how long Run may go on after ctx is done; 0 means 10 s
 	Now             func() time.Time // the clock of the sinks; nil means time.Now
 	Logger          *zap.Logger      // nil means no logs
+
+	current atomic.Pointer[run] // the Run that is going on, for Do
 }

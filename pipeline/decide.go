@@ -1,0 +1,313 @@
+package pipeline
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Decide turns Hits into bans: it knows who is never banned, how long each jail bans, and which bans are
+// live. It is the only place where a ban begins or is lifted, those by hand included.
+//
+// A ban lasts from the offence that completed it, not from now: a backlog is judged as it happened, and
+// a ban that would be over already is not made. A live ban is made longer by the next one of its jail, never shorter.
+type Decide struct {
+	Jails   map[string]Jail       // by name
+	Own     func() []netip.Prefix // this machine's addresses and gateways; asked before every ban, so it should remember; nil: none
+	MaxBans int                   // live bans at most, the earliest end goes first; 0 means 1,000,000
+	Now     func() time.Time      // nil means time.Now
+	Logger  *zap.Logger           // nil means no logs
+
+	ignore  map[string]*prefixSet // by jail
+	live    map[banKey]Action
+	ends    endHeap
+	changed map[banKey]struct{} // since the last Save; nil if there is no store
+	restore bool                // the next batch carries the loaded bans
+	orders  []Action            // scratch: the actions that came with the batch
+}
+
+// A banKey names a live ban: jails hold an address independently of one another.
+type banKey struct {
+	jail   string
+	prefix netip.Prefix
+}
+
+// Name implements Stateful.
+func (d *Decide) Name() string { return "decide" }
+
+// Process implements Stage.
+func (d *Decide) Process(_ context.Context, b *Batch) error {
+	d.init()
+	now := d.now()
+	d.expire(now)
+	d.orders = append(d.orders[:0], b.Actions...)
+	b.Actions = b.Actions[:0]
+	if d.restore {
+		d.restore = false
+		for _, a := range d.live {
+			a.Restored = true
+			b.Actions = append(b.Actions, a)
+		}
+	}
+	for _, a := range d.orders {
+		d.order(b, a, now)
+	}
+	for i := range b.Records {
+		if r := &b.Records[i]; r.Kind == Hit {
+			d.judge(b, r, now)
+		}
+	}
+	return nil
+}
+
+func (d *Decide) init() {
+	if d.live != nil {
+		return
+	}
+	d.live = make(map[banKey]Action)
+	d.ignore = make(map[string]*prefixSet, len(d.Jails))
+	for name, j := range d.Jails {
+		d.ignore[name] = newPrefixSet(j.Ignore)
+	}
+	if d.Logger == nil {
+		d.Logger = zap.NewNop()
+	}
+}
+
+func (d *Decide) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
+}
+
+// judge bans the address of a hit that completed its jail's maxretry.
+func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
+	j, ok := d.Jails[r.Jail]
+	if !ok || r.Hits < j.maxRetry() {
+		return
+	}
+	a := Action{
+		Op: Ban, Jail: r.Jail, Ports: j.Ports, Hits: r.Hits, Observe: j.Observe,
+		Prefix: netip.PrefixFrom(r.Addr, r.Addr.BitLen()),
+		Reason: fmt.Sprintf("%d hits in %v", r.Hits, j.findTime()),
+	}
+	if j.banTime() > 0 {
+		a.Until = r.Time.Add(j.banTime()).Truncate(time.Microsecond) // as it is saved
+	}
+	if old, held := d.live[banKey{a.Jail, a.Prefix}]; over(a, now) || held && !outlasts(a.Until, old.Until) {
+		return
+	}
+	if err := d.refuse(a); err != nil {
+		d.Logger.Debug("not banned", addrField(a.Prefix), zap.String("jail", a.Jail), zap.Int("hits", a.Hits), zap.Error(err))
+		return
+	}
+	d.ban(b, a)
+}
+
+// order carries out what did not come from a log: an action by hand, or a ban taken over from a back end.
+func (d *Decide) order(b *Batch, a Action, now time.Time) {
+	a.Prefix = unmapped(a.Prefix)
+	switch {
+	case a.Op == Unban:
+		d.unban(b, a)
+	case !a.Prefix.IsValid():
+		b.Refuse(errors.New("ban: no valid address"))
+	case over(a, now):
+		b.Refuse(fmt.Errorf("ban %v: its end, %v, is past", a.Prefix, a.Until))
+	default:
+		if err := d.refuse(a); err != nil {
+			b.Refuse(fmt.Errorf("ban %v: %w", a.Prefix, err))
+			return
+		}
+		d.ban(b, a)
+	}
+}
+
+// refuse says why a prefix must not be banned: it is, or contains, an address that never is.
+func (d *Decide) refuse(a Action) error {
+	if p, ok := special.overlap(a.Prefix); ok {
+		return fmt.Errorf("%v is never banned (loopback, link-local, multicast or unspecified)", p)
+	}
+	if set := d.ignore[a.Jail]; set != nil {
+		if p, ok := set.overlap(a.Prefix); ok {
+			return fmt.Errorf("%v is in ignoreip", p)
+		}
+	} else if p, ok := d.ignoredByAny(a.Prefix); ok {
+		return fmt.Errorf("%v is in ignoreip", p)
+	}
+	if d.Own != nil {
+		for _, p := range d.Own() {
+			if p.Overlaps(a.Prefix) {
+				return fmt.Errorf("%v is this machine's own address or its gateway", p)
+			}
+		}
+	}
+	return nil
+}
+
+// ignoredByAny is for bans that belong to no jail of the configuration: what one jail spares, no hand bans.
+func (d *Decide) ignoredByAny(p netip.Prefix) (netip.Prefix, bool) {
+	for _, set := range d.ignore {
+		if q, ok := set.overlap(p); ok {
+			return q, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+func (d *Decide) ban(b *Batch, a Action) {
+	k := banKey{a.Jail, a.Prefix}
+	if old, ok := d.live[k]; ok && (old.Observe != a.Observe || PortsString(old.Ports) != PortsString(a.Ports)) {
+		d.lift(b, k, old) // it moves to another set
+	}
+	d.live[k] = a
+	d.note(k)
+	d.ends.push(a.Until, k)
+	b.Actions = append(b.Actions, a)
+	for len(d.live) > orDefault(d.MaxBans, 1_000_000) {
+		d.evict(b)
+	}
+}
+
+// evict makes room by lifting the ban that would end first.
+func (d *Decide) evict(b *Batch) {
+	for len(d.ends) > 0 {
+		e := heap.Pop(&d.ends).(end)
+		if a, ok := d.live[e.key]; ok && a.Until.Equal(e.at) {
+			d.Logger.Warn("too many live bans: the one that would end first is lifted",
+				addrField(a.Prefix), zap.String("jail", a.Jail), zap.Time("until", a.Until), zap.Int("bans", len(d.live)))
+			d.lift(b, e.key, a)
+			return
+		}
+	}
+}
+
+// unban lifts what jail holds of exactly this prefix, of every jail if it is "". If nobody holds it, the
+// sinks are told all the same: they may hold what the state does not know.
+func (d *Decide) unban(b *Batch, a Action) {
+	found := false
+	if a.Jail != "" {
+		if old, ok := d.live[banKey{a.Jail, a.Prefix}]; ok {
+			d.lift(b, banKey{a.Jail, a.Prefix}, old)
+			found = true
+		}
+	} else {
+		for k, old := range d.live {
+			if k.prefix == a.Prefix {
+				d.lift(b, k, old)
+				found = true
+			}
+		}
+	}
+	if !found {
+		b.Actions = append(b.Actions, a)
+	}
+}
+
+// note has k saved; without a store, which Load would have told, nothing is collected for ever.
+func (d *Decide) note(k banKey) {
+	if d.changed != nil {
+		d.changed[k] = struct{}{}
+	}
+}
+
+func (d *Decide) lift(b *Batch, k banKey, a Action) {
+	delete(d.live, k)
+	d.note(k)
+	a.Op, a.Until = Unban, time.Time{}
+	b.Actions = append(b.Actions, a)
+}
+
+// expire forgets bans that have ended; the back ends ended them by themselves.
+func (d *Decide) expire(now time.Time) {
+	for len(d.ends) > 0 && !d.ends[0].at.IsZero() && !d.ends[0].at.After(now) {
+		e := heap.Pop(&d.ends).(end)
+		if a, ok := d.live[e.key]; ok && over(a, now) {
+			delete(d.live, e.key)
+			d.note(e.key)
+		}
+	}
+	if len(d.ends) > 2*len(d.live)+1024 { // bans that were made longer leave their old ends behind
+		d.ends = d.ends[:0]
+		for k, a := range d.live {
+			d.ends.push(a.Until, k)
+		}
+	}
+}
+
+// Save implements Stateful: key is the jail, a zero byte and the prefix as text; value is encodeBan's.
+func (d *Decide) Save(full bool, put func(key, value []byte)) {
+	d.init()
+	if full {
+		for k, a := range d.live {
+			put(k.bytes(), encodeBan(a))
+		}
+	} else {
+		for k := range d.changed {
+			if a, ok := d.live[k]; ok {
+				put(k.bytes(), encodeBan(a))
+			} else {
+				put(k.bytes(), nil)
+			}
+		}
+	}
+	clear(d.changed)
+}
+
+// Load implements Stateful. The bans come out of the next Process as Restored actions, except those that are
+// over and those that may not be any more.
+func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
+	d.init()
+	d.changed = make(map[banKey]struct{})
+	now := d.now()
+	for kb, v := range saved {
+		k, err := parseBanKey(kb)
+		if err != nil {
+			return err
+		}
+		a, err := decodeBan(v)
+		if err != nil {
+			return fmt.Errorf("ban %q: %w", kb, err)
+		}
+		a.Jail, a.Prefix = k.jail, k.prefix
+		if why := d.refuse(a); over(a, now) || why != nil {
+			if why != nil {
+				d.Logger.Info("a saved ban is lifted", addrField(a.Prefix), zap.String("jail", a.Jail), zap.NamedError("why", why))
+			}
+			d.note(k)
+			continue
+		}
+		d.live[k] = a
+		d.ends.push(a.Until, k)
+	}
+	d.restore = true
+	return nil
+}
+
+// An endHeap has the bans by their end, those without one last. An end that no longer agrees with its live
+// ban is skipped when it comes up.
+type endHeap []end
+
+type end struct {
+	at  time.Time
+	key banKey
+}
+
+func (h endHeap) Len() int           { return len(h) }
+func (h endHeap) Less(i, j int) bool { return outlasts(h[j].at, h[i].at) }
+func (h endHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *endHeap) Push(x any)        { *h = append(*h, x.(end)) }
+func (h *endHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return e
+}
+func (h *endHeap) push(at time.Time, k banKey) { heap.Push(h, end{at, k}) }

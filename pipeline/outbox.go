@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// An outbox stands between the end of the line and one sink: a set of targets whose state has changed.
+// Putting never blocks; what comes while the sink is at work leaves with its next call.
+type outbox struct {
+	Output
+	ledger *ledger
+	log    *zap.Logger
+	giveUp time.Duration // once closed: how long a sink may fail before what is left is given up
+
+	wake chan struct{} // has room for one
+
+	mu sync.Mutex
+	// guarded by mu
+	order  []target // changed, oldest first
+	listed map[target]Action
+	resync bool // the back end was changed by others, or may have been
+	closed bool
+}
+
+func newOutbox(o Output, l *ledger, log *zap.Logger, giveUp time.Duration) *outbox {
+	_, keeper := o.Sink.(Keeper)
+	return &outbox{
+		Output: o, ledger: l, giveUp: giveUp,
+		log:    log.Named("sink." + o.Sink.Name()),
+		wake:   make(chan struct{}, 1),
+		listed: make(map[target]Action),
+		resync: keeper,
+	}
+}
+
+func (o *outbox) serves(jail string) bool {
+	return o.Jails == nil || jail == Manual || jail == "" || slices.Contains(o.Jails, jail)
+}
+
+func (o *outbox) put(a Action) {
+	if !o.serves(a.Jail) || a.Observe && !o.Observe {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list(targetOf(a), a)
+	o.signal()
+}
+
+// list notes that a target has changed; the action counts only if nobody holds the target any more.
+func (o *outbox) list(t target, a Action) {
+	if _, ok := o.listed[t]; !ok {
+		o.order = append(o.order, t)
+	}
+	o.listed[t] = a
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.signal()
+}
+
+// take empties the outbox: what changed, as it stands now.
+func (o *outbox) take() (actions []Action, resync, closed bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, t := range o.order {
+		a, ok := o.ledger.result(t, o.serves)
+		if !ok {
+			a = o.listed[t]
+			a.Op, a.Until = Unban, time.Time{}
+		}
+		actions = append(actions, a)
+	}
+	o.order = o.order[:0]
+	clear(o.listed)
+	resync, o.resync = o.resync, false
+	return actions, resync, o.closed
+}
+
+// putBack returns what a failed call left undone. A Keeper may be anywhere now, so it is synchronised.
+func (o *outbox) putBack(actions []Action) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, a := range actions {
+		t := targetOf(a)
+		if _, newer := o.listed[t]; !newer {
+			o.list(t, a)
+		}
+	}
+	_, o.resync = o.Sink.(Keeper)
+}
+
+// deliver brings actions to the sink until the outbox is closed and empty, or ctx is done. The error
+// says what was not delivered.
+func (o *outbox) deliver(ctx context.Context) error {
+	var wait backoff
+	var failing time.Time // since when, once closed
+	for {
+		actions, resync, closed := o.take()
+		if len(actions) == 0 && !resync {
+			if closed {
+				return nil
+			}
+			select {
+			case <-o.wake:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		err := o.apply(ctx, actions, resync)
+		if err == nil {
+			wait.reset()
+			failing = time.Time{}
+			continue
+		}
+		o.putBack(actions)
+		if closed && failing.IsZero() {
+			failing = time.Now()
+		}
+		if ctx.Err() != nil || closed && time.Since(failing) >= o.giveUp {
+			return fmt.Errorf("sink %s: %d actions not delivered: %w", o.Sink.Name(), len(actions), err)
+		}
+		d := wait.next()
+		o.log.Warn("sink failed, will be tried again", zap.Error(err), zap.Int("actions", len(actions)), zap.Duration("in", d))
+		sleep(ctx, d)
+	}
+}
+
+func (o *outbox) apply(ctx context.Context, actions []Action, resync bool) error {
+	var err error
+	if k, ok := o.Sink.(Keeper); ok && resync {
+		err = k.Sync(ctx, slices.Values(o.ledger.live(o.serves, o.Observe)))
+	} else {
+		err = o.Sink.Apply(ctx, actions)
+	}
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		for _, a := range refused.Actions {
+			o.log.Error("action refused", zap.Stringer("op", a.Op), zap.Stringer("addr", a.Prefix), zap.String("jail", a.Jail), zap.Error(refused.Err))
+		}
+		return nil
+	}
+	return err
+}
+
+// watch has the back end of a Keeper put right whenever somebody else has changed it.
+func (o *outbox) watch(ctx context.Context, k Keeper) {
+	var wait backoff
+	for ctx.Err() == nil {
+		err := k.Watch(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			d := wait.next()
+			o.log.Warn("sink cannot be watched", zap.Error(err), zap.Duration("again_in", d))
+			sleep(ctx, d)
+		} else {
+			wait.reset()
+			o.log.Warn("somebody else changed the back end; live bans are put back")
+		}
+		o.mu.Lock()
+		o.resync = true
+		o.signal()
+		o.mu.Unlock()
+	}
+}

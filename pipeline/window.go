@@ -1,0 +1,169 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"net/netip"
+	"time"
+)
+
+// Window counts offences per jail and address in a sliding window over event time: a Hit's Hits becomes
+// MaxRetry or more if, and only if, it completes MaxRetry offences (by weight) of its address that lie within
+// FindTime of one another, both ends included; the count then starts anew. This is exact, where fail2ban
+// estimates a rate. Lines out of order count where they belong, as far back as the youngest MaxRetry-1 offences
+// of their address reach. A record whose jail it does not know is left alone. A Forget, and an Unban by hand,
+// clear what is counted.
+//
+// Memory is bounded: MaxTracked addresses per jail, the MaxRetry-1 youngest offences of each (some 80 bytes
+// an address at MaxRetry 5). Where a jail is full, an address whose offences lie more than FindTime back goes
+// first, then the longest untouched of those with one offence, then the longest untouched.
+type Window struct {
+	Jails map[string]Jail  // by name
+	Now   func() time.Time // when an address was last touched; nil means time.Now
+
+	tables map[string]*table
+	arena  arena
+	gone   [][]byte // saved keys of jails that are no longer there
+}
+
+// Name implements Stateful.
+func (w *Window) Name() string { return "window" }
+
+// Process implements Stage.
+func (w *Window) Process(_ context.Context, b *Batch) error {
+	w.init()
+	for i := range b.Actions {
+		w.unban(&b.Actions[i])
+	}
+	if len(b.Records) == 0 {
+		return nil
+	}
+	now := w.now()
+	for i := range b.Records {
+		r := &b.Records[i]
+		t := w.tables[r.Jail]
+		if t == nil {
+			continue
+		}
+		switch r.Kind {
+		case Hit:
+			r.Hits = t.hit(r.Addr, r.Time, max(r.Weight, 1), now)
+		case Forget:
+			t.forget(r.Addr)
+		}
+	}
+	return nil
+}
+
+func (w *Window) now() time.Time {
+	if w.Now != nil {
+		return w.Now()
+	}
+	return time.Now()
+}
+
+func (w *Window) init() {
+	if w.tables != nil {
+		return
+	}
+	w.tables = make(map[string]*table, len(w.Jails))
+	for name, j := range w.Jails {
+		w.tables[name] = newTable(j, &w.arena)
+	}
+}
+
+// unban forgets what an address that is let in again had done: its next mistake is its first.
+func (w *Window) unban(a *Action) {
+	if a.Op != Unban {
+		return
+	}
+	for name, t := range w.tables {
+		if a.Jail == "" || a.Jail == name {
+			t.forgetPrefix(a.Prefix)
+		}
+	}
+}
+
+// Tracked is how many addresses the window of jail remembers.
+func (w *Window) Tracked(jail string) int {
+	if t := w.tables[jail]; t != nil {
+		return t.len()
+	}
+	return 0
+}
+
+// Save implements Stateful: key is the jail, a zero byte and the 16 bytes of the address; value is the
+// offences as uvarints, oldest first: the first one's stamp, then differences.
+func (w *Window) Save(full bool, put func(key, value []byte)) {
+	w.init()
+	for _, k := range w.gone {
+		put(k, nil)
+	}
+	w.gone = nil
+	var k, v []byte
+	for name, t := range w.tables {
+		k = append(append(k[:0], name...), 0)
+		n := len(k)
+		for addr, stamps := range t.changed(full) {
+			k = append(k[:n], addr[:]...)
+			if stamps == nil {
+				put(k, nil)
+				continue
+			}
+			v = appendStamps(v[:0], stamps)
+			put(k, v)
+		}
+	}
+}
+
+// Load implements Stateful. Windows of jails that are no longer there are dropped.
+func (w *Window) Load(saved iter.Seq2[[]byte, []byte]) error {
+	w.init()
+	now := w.now()
+	for k, v := range saved {
+		cut := len(k) - 17
+		if cut < 0 || k[cut] != 0 {
+			return fmt.Errorf("window key %q is damaged", k)
+		}
+		stamps, err := readStamps(v)
+		if err != nil {
+			return fmt.Errorf("window of %q: %w", k, err)
+		}
+		if t := w.tables[string(k[:cut])]; t != nil {
+			t.load([16]byte(k[cut+1:]), stamps, now)
+		} else {
+			w.gone = append(w.gone, bytes.Clone(k))
+		}
+	}
+	return nil
+}
+
+func appendStamps(v []byte, stamps []stamp) []byte {
+	last := stamp(0)
+	for _, s := range stamps {
+		v = binary.AppendUvarint(v, uint64(s-last))
+		last = s
+	}
+	return v
+}
+
+func readStamps(v []byte) ([]stamp, error) {
+	var stamps []stamp
+	last := stamp(0)
+	for len(v) > 0 {
+		d, n := binary.Uvarint(v)
+		if n <= 0 {
+			return nil, fmt.Errorf("damaged value %x", v)
+		}
+		last += stamp(d)
+		stamps = append(stamps, last)
+		v = v[n:]
+	}
+	return stamps, nil
+}
+
+// addrKey is an address as the tables and the state have it: a v4 address is mapped into v6.
+func addrKey(a netip.Addr) [16]byte { return a.As16() }
