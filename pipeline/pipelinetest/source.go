@@ -44,11 +44,13 @@ func TestSource(t *testing.T, open func(t *testing.T) SourceLog) {
 	}
 }
 
-// sourceChecks are the sentences of the contract. Each returns what it saw wrong.
-var sourceChecks = []struct {
+// A sourceCheck is one sentence of the contract. check returns what it saw wrong.
+type sourceCheck struct {
 	name  string
 	check func(SourceLog) error
-}{
+}
+
+var sourceChecks = []sourceCheck{
 	{"has a name that stays", checkSourceName},
 	{"blocks until a line is ready", checkSourceBlocks},
 	{"does not wait for a second line", checkSourceAlone},
@@ -138,10 +140,10 @@ func checkSourceCancel(l SourceLog) error {
 // checkSourceCancelKeeps reads with contexts that end at any moment, every other one before Read begins.
 func checkSourceCancelKeeps(l SourceLog) error {
 	s := l.New()
-	want := numbered(200)
+	want := numbered(3000)
 	written := make(chan error, 1)
 	go func() {
-		for part := range slices.Chunk(want, 10) {
+		for part := range slices.Chunk(want, 100) {
 			if err := l.Write(part...); err != nil {
 				written <- err
 				return
