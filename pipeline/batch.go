@@ -34,6 +34,14 @@ func (b *Batch) Append(line []byte, at time.Time) *Record {
 	return &b.Records[len(b.Records)-1]
 }
 
+// Hold copies p into the batch's memory and returns the copy, for a field of a record that is not a part
+// of its line. It lives as long as the lines do.
+func (b *Batch) Hold(p []byte) []byte {
+	start := len(b.buf)
+	b.buf = append(b.buf, p...)
+	return b.buf[start:len(b.buf):len(b.buf)]
+}
+
 // Full reports whether the batch should be passed on before more is read into it: it holds 512 records
 // or 64 KiB.
 func (b *Batch) Full() bool { return len(b.Records) >= maxRecords || len(b.buf) >= maxBytes }
