@@ -1,0 +1,167 @@
+package matchers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+var _ pipeline.Stage = (*Match)(nil)
+
+// odd is how far the date of a line that has just been written may be off the clock. Beyond that it is
+// not believed: a log in another zone must not leave a machine unprotected. fail2ban's figure.
+const odd = 60 * time.Second
+
+// Match judges lines. Behind it a batch holds only records that a jail's filter has something to say
+// about, a line that offends in two jails twice; all other lines are gone. It is stateless: it may run in
+// pipeline.Concurrent, each worker with an instance of its own. Parse must come before it, Session
+// directly behind it.
+type Match struct {
+	// Programs says which program a source's lines are for; the lines of a source that has none are
+	// dropped. It is asked once per source name and instance, and may be called by several goroutines.
+	Programs func(source string) *Program
+	Counts   *Counts // shared by all instances; nil counts nothing
+
+	sources map[string]*matchSource
+	texts   []text
+	hits    []pipeline.Record
+	order   []int // by hit: the line it is from
+}
+
+// Counts is what Match has seen. Its fields may be read at any time.
+type Counts struct {
+	Lines      atomic.Int64 // judged
+	Hits       atomic.Int64 // records that were left
+	OddDates   atomic.Int64 // hits whose date was more than 60 s off the clock, counted as now
+	NoHost     atomic.Int64 // matches whose host is no address: no hits
+	SlowFailed atomic.Int64 // lines on which the slow path gave up: no matches
+}
+
+// A matchSource is what an instance keeps for a source.
+type matchSource struct {
+	program *Program
+	matcher *Matcher
+	finders []*dateFinder // by view
+}
+
+// Process judges the lines of b.
+func (m *Match) Process(_ context.Context, b *pipeline.Batch) error {
+	if len(b.Records) == 0 {
+		return nil
+	}
+	m.hits, m.order = m.hits[:0], m.order[:0]
+	if s := m.source(b.Source); s != nil {
+		for i, v := range s.program.views {
+			m.view(s, i, v, b)
+		}
+	}
+	m.count(func(c *Counts) { c.Lines.Add(int64(len(b.Records))); c.Hits.Add(int64(len(m.hits))) })
+	if len(m.hits) > 1 {
+		m.sortHits()
+	}
+	clear(b.Records)
+	b.Records = append(b.Records[:0], m.hits...)
+	clear(m.hits)
+	return nil
+}
+
+func (m *Match) count(add func(*Counts)) {
+	if m.Counts != nil {
+		add(m.Counts)
+	}
+}
+
+func (m *Match) source(name string) *matchSource {
+	s, known := m.sources[name]
+	if known {
+		return s
+	}
+	if p := m.Programs(name); p != nil {
+		s = &matchSource{program: p, matcher: p.NewMatcher()}
+		for _, v := range p.views {
+			s.finders = append(s.finders, v.dates.Finder())
+		}
+	}
+	if m.sources == nil {
+		m.sources = map[string]*matchSource{}
+	}
+	m.sources[name] = s
+	return s
+}
+
+// view judges the batch for the jails of one view.
+func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
+	m.texts = m.texts[:0]
+	for i := range b.Records {
+		r := &b.Records[i]
+		date := r.Date // as Parse has found it, for the first view
+		if index > 0 && !r.Dated {
+			date, _ = s.finders[index].Find(r.Line)
+		}
+		m.texts = append(m.texts, text{line: i, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut})
+	}
+	s.matcher.match(v, m.texts, func(found *match) { m.hit(s.finders[index], found, b) })
+	clear(m.texts)
+}
+
+// hit makes a record of a match.
+func (m *Match) hit(dates *dateFinder, found *match, b *pipeline.Batch) {
+	host, ok := found.host()
+	if !ok {
+		m.count(func(c *Counts) { c.NoHost.Add(1) })
+		return
+	}
+	r := b.Records[found.line]
+	t := m.texts[found.line]
+	r.Date = pipeline.Span{Start: len(t.head), End: len(r.Line) - len(t.tail)}
+	r.Kind, r.Jail, r.Addr, r.Weight = pipeline.Hit, found.jail.name, host, found.rule.weight
+	r.Time = m.when(dates, &r, b.Live)
+	if found.jail.distinct != "" {
+		r.Key = b.Hold(found.get(found.jail.distinct))
+	}
+	m.hits, m.order = append(m.hits, r), append(m.order, found.line)
+}
+
+// when is the time that counts for a hit. r.Time is when it was read: what lies behind that has not
+// happened yet.
+func (m *Match) when(dates *dateFinder, r *pipeline.Record, live bool) time.Time {
+	read := r.Time
+	if r.Dated || r.Date.Len() == 0 {
+		return read
+	}
+	t, ok := dates.Time(r.Line, r.Date, read)
+	switch {
+	case !ok:
+		return read
+	case live && (read.Sub(t) > odd || t.Sub(read) > odd):
+		m.count(func(c *Counts) { c.OddDates.Add(1) })
+		return read
+	case t.After(read):
+		return read
+	}
+	return t
+}
+
+// sortHits puts the hits of several views in the order of their lines; those of one line stay in the
+// order of the jails' views.
+func (m *Match) sortHits() {
+	if slices.IsSorted(m.order) {
+		return
+	}
+	type hit struct {
+		line   int
+		record pipeline.Record
+	}
+	hits := make([]hit, len(m.hits))
+	for i := range hits {
+		hits[i] = hit{m.order[i], m.hits[i]}
+	}
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.line, b.line) })
+	for i := range hits {
+		m.hits[i] = hits[i].record
+	}
+}

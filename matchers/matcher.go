@@ -1,0 +1,185 @@
+package matchers
+
+import "bytes"
+
+// A Matcher runs a Program: one per goroutine. This one tries the rules one after the other with Go's
+// regexp, in linear time, and is the reference for whatever is faster.
+type Matcher struct {
+	program *Program
+	text    []byte // the line as the rules see it
+	content []byte // what prefregex has left of it
+	spans   []int
+	groups  []group
+}
+
+// NewMatcher makes a Matcher for p.
+func (p *Program) NewMatcher() *Matcher { return &Matcher{program: p} }
+
+// A text is a line as the rules of a view see it: without its date, so in two pieces.
+type text struct {
+	line       int // index of the record
+	head, tail []byte
+	cut        bool // the end of the line is missing
+}
+
+// A group is a named group of a match; start and end count in the text of the match.
+type group struct {
+	name       string
+	start, end int
+}
+
+// A match is a line that a rule of a jail has matched. It is good only during the call that gets it.
+type match struct {
+	line   int
+	jail   *jail
+	rule   *rule
+	text   []byte
+	groups []group // those that took part; none twice
+}
+
+// get is the text of a group; nil if it took no part.
+func (m *match) get(name string) []byte {
+	for _, g := range m.groups {
+		if g.name == name {
+			return m.text[g.start:g.end:g.end]
+		}
+	}
+	return nil
+}
+
+// Match judges lines for all jails of a view. It calls hit for each line and jail that a failregex
+// matches and no ignoreregex does, jail by jail for each line.
+func (m *Matcher) match(v *view, lines []text, hit func(*match)) {
+	for _, t := range lines {
+		m.join(t)
+		for _, j := range v.jails {
+			if found := (match{line: t.line, jail: j}); m.judge(j, &found) {
+				hit(&found)
+			}
+		}
+	}
+}
+
+// join puts the pieces of a line together. The newline behind it is what fail2ban's rules see too; where
+// the end of the line was lost there is none, so that $ does not match.
+func (m *Matcher) join(t text) {
+	m.text = append(append(m.text[:0], t.head...), t.tail...)
+	m.text = bytes.TrimRight(m.text, "\r\n")
+	if t.cut {
+		m.text = append(m.text, "\uFFFD"...)
+	} else {
+		m.text = append(m.text, '\n')
+	}
+}
+
+// judge goes through the steps of fail2ban for one line and jail: ignoreregex on the whole line if there
+// are few of them, prefregex, failregex in order, and ignoreregex on what they have seen.
+func (m *Matcher) judge(j *jail, found *match) bool {
+	if len(j.ignore) > 0 && len(j.ignore) < len(j.fail)-2 && m.any(j.ignore, m.text) {
+		return false
+	}
+	m.groups = m.groups[:0]
+	content, shift, ok := m.prefix(j)
+	if !ok {
+		return false
+	}
+	for _, r := range j.fail {
+		var matched bool
+		m.spans, matched, _ = r.find(content, m.spans[:0])
+		if !matched {
+			continue
+		}
+		m.keep(r.regex, shift, len(content))
+		if m.any(j.ignore, content) {
+			return false
+		}
+		found.rule, found.text, found.groups = r, m.text, m.groups
+		return true
+	}
+	return false
+}
+
+// prefix runs prefregex, remembers its groups, and returns what failregex is to see, with the place in
+// the text where it begins.
+func (m *Matcher) prefix(j *jail) (content []byte, shift int, ok bool) {
+	if j.pref == nil {
+		return m.text, 0, true
+	}
+	m.spans, ok, _ = j.pref.find(m.text, m.spans[:0])
+	if !ok {
+		return nil, 0, false
+	}
+	m.keep(j.pref, 0, len(m.text))
+	for i, g := range m.groups {
+		if g.name != groupContent {
+			continue
+		}
+		m.groups = append(m.groups[:i], m.groups[i+1:]...)
+		if g.start == g.end {
+			break
+		}
+		if g.end >= len(m.text)-1 { // it ends where the line does, with its newline or, cut off, without
+			return m.text[g.start:], g.start, true
+		}
+		m.content = append(append(m.content[:0], m.text[g.start:g.end]...), '\n')
+		return m.content, g.start, true
+	}
+	return m.text, 0, true
+}
+
+func (m *Matcher) any(rules []*rule, text []byte) bool {
+	for _, r := range rules {
+		var matched bool
+		if m.spans, matched, _ = r.find(text, m.spans[:0]); matched {
+			return true
+		}
+	}
+	return false
+}
+
+// keep adds the named groups of m.spans, which count in size bytes from shift on, to m.groups. A group of
+// failregex replaces one of prefregex, even if it took no part; <F-ALT_X> stands in for <F-X> where that
+// is empty.
+func (m *Matcher) keep(r *regex, shift, size int) {
+	first := len(m.groups)
+	for i, name := range r.names {
+		if name == "" {
+			continue
+		}
+		if start, end := m.spans[2*i], m.spans[2*i+1]; start >= 0 {
+			end = min(end, size-1) // not the newline
+			m.groups = append(m.groups, group{name, min(start, end) + shift, end + shift})
+		}
+		first -= m.drop(name, first)
+	}
+	for _, a := range r.alts {
+		from := m.index(a.from, first)
+		if from < 0 || m.groups[from].start == m.groups[from].end {
+			continue
+		}
+		if to := m.index(a.to, first); to < 0 {
+			m.groups = append(m.groups, group{a.to, m.groups[from].start, m.groups[from].end})
+		} else if m.groups[to].start == m.groups[to].end {
+			m.groups[to] = group{a.to, m.groups[from].start, m.groups[from].end}
+		}
+	}
+}
+
+// index finds a group behind the first ones; -1 if there is none of that name.
+func (m *Matcher) index(name string, first int) int {
+	for i := first; i < len(m.groups); i++ {
+		if m.groups[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// drop removes a group from among the first n, and says how many it has removed.
+func (m *Matcher) drop(name string, n int) int {
+	if i := m.index(name, 0); i >= 0 && i < n {
+		m.groups = append(m.groups[:i], m.groups[i+1:]...)
+		return 1
+	}
+	return 0
+}

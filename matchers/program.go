@@ -1,0 +1,164 @@
+package matchers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A JailFilter is a jail and the filter that decides for it.
+type JailFilter struct {
+	Jail     string
+	Filter   Filter
+	Distinct string         // the group whose text becomes Record.Key: "port", "user" or any <F-NAME>; "" is none
+	Location *time.Location // the zone of dates that name none (logtimezone); nil is the local one
+}
+
+// A Program is all rules of all jails that look at one source, compiled. It is immutable and may be shared
+// by sources and by goroutines.
+type Program struct {
+	jails []*jail
+	views []*view
+}
+
+// A view is what jails with the same idea of dates see of a line.
+type view struct {
+	key   string
+	dates *dateFinders
+	jails []*jail
+}
+
+// A jail is a compiled JailFilter.
+type jail struct {
+	index    int
+	name     string
+	filter   *Filter
+	pref     *regex // nil if there is no prefregex
+	fail     []*rule
+	ignore   []*rule
+	distinct string
+}
+
+// A rule is a compiled Rule.
+type rule struct {
+	*regex
+	index  int // in its list
+	line   int // in the filter's file
+	weight int
+}
+
+// NewProgram compiles the filters of jails. The error names every rule that cannot be run: its file and
+// line, its number, and what in it is wrong.
+func NewProgram(jails []JailFilter) (*Program, error) {
+	p := &Program{}
+	var errs []error
+	for i, jf := range jails {
+		j, err := compileJail(i, &jf)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("jail %s: %w", jf.Jail, err))
+			continue
+		}
+		v, err := p.viewOf(&jf)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("jail %s: %w", jf.Jail, placed(&jf.Filter, 0, "datepattern", err)))
+			continue
+		}
+		v.jails = append(v.jails, j)
+		p.jails = append(p.jails, j)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return p, nil
+}
+
+// viewOf returns the view of jails that find dates as jf does.
+func (p *Program) viewOf(jf *JailFilter) (*view, error) {
+	zone := time.Local
+	if jf.Location != nil {
+		zone = jf.Location
+	}
+	key := fmt.Sprintf("%q %s", jf.Filter.DatePattern, zone)
+	if i := slices.IndexFunc(p.views, func(v *view) bool { return v.key == key }); i >= 0 {
+		return p.views[i], nil
+	}
+	dates, err := newDateFinders(jf.Filter.DatePattern, zone)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{key: key, dates: dates}
+	p.views = append(p.views, v)
+	return v, nil
+}
+
+func compileJail(index int, jf *JailFilter) (*jail, error) {
+	f := &jf.Filter
+	if len(f.FailRegex) == 0 {
+		return nil, placed(f, 0, "", errors.New("no failregex"))
+	}
+	j := &jail{index: index, name: jf.Jail, filter: f, distinct: groupName(jf.Distinct)}
+	var errs []error
+	if f.PrefRegex != "" {
+		pref, err := compileRegex(f.PrefRegex, f.UseDNS, f.MaxLines > 1)
+		if err == nil && !pref.has(groupContent) {
+			err = errors.New("missing <F-CONTENT>")
+		}
+		if err != nil {
+			errs = append(errs, placed(f, 0, "prefregex", err))
+		}
+		j.pref = pref
+	}
+	for i, r := range f.FailRegex {
+		compiled, err := compileRule(f, i, r)
+		if err == nil && !identifies(compiled.regex) && (j.pref == nil || !identifies(j.pref)) {
+			err = errors.New("missing <HOST>: it does not say who is to blame")
+		}
+		if err != nil {
+			errs = append(errs, placed(f, r.Line, fmt.Sprintf("failregex %d", i+1), err))
+		}
+		j.fail = append(j.fail, compiled)
+	}
+	for i, r := range f.IgnoreRegex {
+		compiled, err := compileRule(f, i, r)
+		if err != nil {
+			errs = append(errs, placed(f, r.Line, fmt.Sprintf("ignoreregex %d", i+1), err))
+		}
+		j.ignore = append(j.ignore, compiled)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return j, nil
+}
+
+func compileRule(f *Filter, index int, r Rule) (*rule, error) {
+	if strings.TrimSpace(r.Regex) == "" {
+		return nil, errors.New("empty regex")
+	}
+	re, err := compileRegex(r.Regex, f.UseDNS, f.MaxLines > 1)
+	if err != nil {
+		return nil, err
+	}
+	return &rule{regex: re, index: index, line: r.Line, weight: r.Weight}, nil
+}
+
+// identifies reports whether a match of r can say who is to blame, or to which connection the line belongs.
+func identifies(r *regex) bool {
+	return r.has(groupIP4) || r.has(groupIP6) || r.has(groupDNS) || r.has(groupID) || r.has(groupSession)
+}
+
+// placed puts before err where in the filter it happened.
+func placed(f *Filter, line int, what string, err error) error {
+	where := f.Path
+	if where == "" {
+		where = "filter " + f.Name
+	} else if line > 0 {
+		where = fmt.Sprintf("%s:%d", where, line)
+	}
+	if what != "" {
+		where += ": " + what
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}

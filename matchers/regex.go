@@ -1,0 +1,214 @@
+package matchers
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2"
+)
+
+// Limits of the slow path, per line and regex: what takes longer, or is longer, does not match, and is
+// counted. The time is checked by regexp2's clock, which ticks every 100 ms.
+const (
+	slowTime  = 100 * time.Millisecond
+	slowBytes = 8 << 10
+)
+
+// A regex is a compiled failregex, ignoreregex or prefregex. It may be shared by goroutines.
+type regex struct {
+	source  string // as in the filter, tags and all
+	names   []string
+	alts    []altGroup
+	fast    *regexp.Regexp  // linear; matches wherever the source does
+	groups  []int           // for each group of fast, the group of the source
+	slow    *regexp2.Regexp // confirms what fast has found; nil if fast is exact
+	why     string          // what needs slow: "a back-reference"; "" if fast is exact
+	literal []byte          // a part of every line that matches; may be empty
+}
+
+// An altGroup is a group that stands in for another one: <F-ALT_USER> or <F-ALT_USER_1> for <F-USER>.
+type altGroup struct{ from, to string }
+
+var altName = regexp.MustCompile(`^alt_(.*?)(?:_\d+)?$`)
+
+func altGroups(names []string) []altGroup {
+	var alts []altGroup
+	for _, name := range names {
+		if m := altName.FindStringSubmatch(name); m != nil {
+			alts = append(alts, altGroup{name, groupName(m[1])})
+		}
+	}
+	slices.SortFunc(alts, func(a, b altGroup) int { return strings.Compare(a.from, b.from) })
+	return alts
+}
+
+// compileRegex compiles a regex of a filter; multiline is for filters that look at several lines at once.
+func compileRegex(source, usedns string, multiline bool) (*regex, error) {
+	e, err := parsePython(expandTags(source, usedns), pyFlags{multiline: multiline})
+	if err != nil {
+		return nil, err
+	}
+	r := &regex{source: source, names: e.names, alts: altGroups(e.names)}
+	linear := e.root
+	if r.why = beyondRE2(linear); r.why != "" {
+		linear = relax(e.root)
+		if r.slow, err = regexp2.Compile(printNet(e.root), regexp2.None); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.why, err)
+		}
+		r.slow.MatchTimeout = slowTime
+	}
+	text, groups := printGo(linear)
+	if r.fast, err = regexp.Compile(text); err != nil {
+		return nil, err
+	}
+	r.groups, r.literal = groups, requiredLiteral(linear)
+	return r, nil
+}
+
+// has reports whether the regex has a group of that name.
+func (r *regex) has(name string) bool {
+	for _, n := range r.names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// find looks for the leftmost match in text. spans holds start and end for each group of the source, -1
+// for those that took no part; it is appended to into. timedOut says that the slow path gave up.
+func (r *regex) find(text []byte, into []int) (spans []int, found, timedOut bool) {
+	if len(r.literal) > 0 && !bytes.Contains(text, r.literal) {
+		return into, false, false
+	}
+	if !r.fast.Match(text) {
+		return into, false, false
+	}
+	if r.slow != nil {
+		return r.findSlow(text, into)
+	}
+	base := len(into)
+	for range 2 * len(r.names) {
+		into = append(into, -1)
+	}
+	for i, m := 0, r.fast.FindSubmatchIndex(text); i < len(r.groups); i++ {
+		if m[2*i] >= 0 {
+			copy(into[base+2*r.groups[i]:], m[2*i:2*i+2])
+		}
+	}
+	return into, true, false
+}
+
+// findSlow asks regexp2, which counts in runes.
+func (r *regex) findSlow(text []byte, into []int) (spans []int, found, timedOut bool) {
+	if len(text) > slowBytes {
+		return into, false, true
+	}
+	runes, offsets := make([]rune, 0, len(text)), make([]int, 0, len(text)+1)
+	for at := 0; at < len(text); {
+		c, n := utf8.DecodeRune(text[at:])
+		runes, offsets = append(runes, c), append(offsets, at)
+		at += n
+	}
+	offsets = append(offsets, len(text))
+	m, err := r.slow.FindRunesMatch(runes)
+	if err != nil || m == nil {
+		return into, false, err != nil
+	}
+	for i := range r.names {
+		g := m.GroupByNumber(i)
+		if g == nil || len(g.Captures) == 0 {
+			into = append(into, -1, -1)
+			continue
+		}
+		into = append(into, offsets[g.Index], offsets[g.Index+g.Length])
+	}
+	return into, true, false
+}
+
+// beyondRE2 names what in n the linear engine cannot do; "" if nothing.
+func beyondRE2(n *node) string {
+	why := ""
+	n.contains(func(n *node) bool {
+		switch {
+		case n.op == opBackref:
+			why = "a back-reference"
+		case n.op == opCond:
+			why = "a conditional group"
+		case n.op == opAtomic:
+			why = "an atomic group"
+		case n.op == opLook && n.back:
+			why = "a look-behind"
+		case n.op == opLook:
+			why = "a look-ahead"
+		}
+		return why != ""
+	})
+	return why
+}
+
+// relax makes a superset of n for the linear engine: whatever n matches, the result matches too.
+func relax(n *node) *node {
+	switch n.op {
+	case opLook:
+		return empty()
+	case opBackref:
+		return &node{op: opRepeat, max: -1, subs: []*node{class(anySet)}}
+	case opCond:
+		return alt(relax(n.subs[0]), relax(n.subs[1]))
+	case opAtomic:
+		return relax(n.subs[0])
+	}
+	if len(n.subs) == 0 {
+		return n
+	}
+	subs := make([]*node, len(n.subs))
+	for i, s := range n.subs {
+		subs[i] = relax(s)
+	}
+	return n.with(subs...)
+}
+
+// requiredLiteral is the longest text that is part of every match of n; "" if there is none.
+func requiredLiteral(n *node) []byte {
+	var best, run []byte
+	end := func() {
+		if len(run) > len(best) {
+			best = run
+		}
+		run = nil
+	}
+	var walk func(n *node)
+	walk = func(n *node) {
+		switch n.op {
+		case opClass:
+			if len(n.set) == 2 && n.set[0] == n.set[1] && n.set[0] != utf8.RuneError {
+				run = utf8.AppendRune(run, n.set[0])
+				return
+			}
+			end()
+		case opConcat:
+			for _, s := range n.subs {
+				walk(s)
+			}
+		case opCapture:
+			walk(n.subs[0])
+		case opRepeat:
+			end()
+			if n.min > 0 {
+				walk(n.subs[0])
+				end()
+			}
+		case opAlt:
+			end()
+		}
+	}
+	walk(n)
+	end()
+	return best
+}
