@@ -4,8 +4,12 @@ package pipeline
 // it holds, since copying a million windows would hold up the stream.
 const blockLen = 1024
 
-// An arena keeps arrays of stamps in size classes (1, 2, 4 … stamps), without a pointer per array.
+// An arena keeps arrays of stamps in size classes (1, 4, 16 … stamps), without a pointer per array. Classes that
+// double would leave as much behind in the smaller ones as they hold.
 type arena struct{ classes []class }
+
+// room is how many stamps an array of class c holds.
+func room(c uint8) uint32 { return 1 << (2 * c) }
 
 type class struct {
 	blocks [][]stamp
@@ -15,7 +19,7 @@ type class struct {
 
 // at returns the stamps of e, with room for a full class behind them.
 func (a *arena) at(e *entry) []stamp {
-	size := uint32(1) << e.class
+	size := room(e.class)
 	b := a.classes[e.class].blocks[e.slot/blockLen]
 	start := e.slot % blockLen * size
 	return b[start : start+uint32(e.n) : start+size]
@@ -32,7 +36,7 @@ func (a *arena) get(c uint8) uint32 {
 		return slot
 	}
 	if cl.next%blockLen == 0 {
-		cl.blocks = append(cl.blocks, make([]stamp, blockLen<<c))
+		cl.blocks = append(cl.blocks, make([]stamp, blockLen*room(c)))
 	}
 	cl.next++
 	return cl.next - 1

@@ -14,7 +14,7 @@ type Jail struct {
 	Ports      []PortRange    // sorted and apart; nil: all ports
 	Ignore     []netip.Prefix // addresses that are never banned (ignoreip)
 	Observe    bool           // decide and report, ban nobody (enforce = false)
-	MaxTracked int            // addresses that the window remembers at most; 0 means 100,000
+	MaxTracked int            // addresses that the window remembers at most; 0 means 100,000, and 16 million is the limit
 }
 
 func (j Jail) maxRetry() int           { return orDefault(j.MaxRetry, 5) }

@@ -38,7 +38,7 @@ type table struct {
 	findTime             int64 // µs
 
 	seed    maphash.Seed
-	index   []uint32 // entry+1; 0 is empty; a power of two, at most 7/8 full
+	index   []uint32 // slots: tag and entry+1; 0 is empty; a power of two, at most 7/8 full
 	entries []entry
 	free    uint32 // entry+1 of the first free one, linked by next
 	used    int
@@ -71,7 +71,7 @@ type list struct{ oldest, youngest uint32 } // entry+1
 
 func newTable(j Jail, a *arena) *table {
 	return &table{
-		maxRetry: min(j.maxRetry(), math.MaxUint16), maxTracked: j.maxTracked(), findTime: j.findTime().Microseconds(),
+		maxRetry: min(j.maxRetry(), math.MaxUint16), maxTracked: min(j.maxTracked(), maxEntries), findTime: j.findTime().Microseconds(),
 		seed: maphash.MakeSeed(), index: make([]uint32, 16), arena: a,
 	}
 }
@@ -145,7 +145,7 @@ func (t *table) keep(i int, s stamp, at int) {
 		stamps[at-1] = s
 		return
 	}
-	if n == 1<<e.class {
+	if n == int(room(e.class)) {
 		t.arena.grow(e)
 	}
 	e.n++
@@ -154,10 +154,24 @@ func (t *table) keep(i int, s stamp, at int) {
 	stamps[at] = s
 }
 
+// A slot of the index has an entry+1 in its lower 24 bits and 8 bits of the hash above them, so that passing
+// somebody else's slot does not cost a look at his entry: a cache miss.
+const (
+	slotBits   = 24
+	slotMask   = 1<<slotBits - 1
+	maxEntries = slotMask - 1
+)
+
+func tag(hash uint64) uint32 { return uint32(hash>>56) << slotBits }
+
 func (t *table) find(key [16]byte) int {
 	mask := uint64(len(t.index) - 1)
-	for h := t.hash(key) & mask; t.index[h] != 0; h = (h + 1) & mask {
-		if i := t.index[h] - 1; t.entries[i].addr == key {
+	hash := t.hash(key)
+	for h := hash & mask; t.index[h] != 0; h = (h + 1) & mask {
+		if t.index[h]&^slotMask != tag(hash) {
+			continue
+		}
+		if i := t.index[h]&slotMask - 1; t.entries[i].addr == key {
 			return int(i)
 		}
 	}
@@ -201,11 +215,12 @@ func (t *table) extend() {
 
 func (t *table) place(i uint32) {
 	mask := uint64(len(t.index) - 1)
-	h := t.hash(t.entries[i].addr) & mask
+	hash := t.hash(t.entries[i].addr)
+	h := hash & mask
 	for t.index[h] != 0 {
 		h = (h + 1) & mask
 	}
-	t.index[h] = i + 1
+	t.index[h] = tag(hash) | (i + 1)
 }
 
 func (t *table) rehash() {
@@ -268,11 +283,11 @@ func (t *table) remove(i int) {
 func (t *table) unindex(key [16]byte) {
 	mask := uint64(len(t.index) - 1)
 	h := t.hash(key) & mask
-	for t.entries[t.index[h]-1].addr != key {
+	for t.entries[t.index[h]&slotMask-1].addr != key {
 		h = (h + 1) & mask
 	}
 	for next := (h + 1) & mask; t.index[next] != 0; next = (next + 1) & mask {
-		home := t.hash(t.entries[t.index[next]-1].addr) & mask
+		home := t.hash(t.entries[t.index[next]&slotMask-1].addr) & mask
 		if (next-home)&mask >= (next-h)&mask {
 			t.index[h] = t.index[next]
 			h = next
@@ -281,15 +296,19 @@ func (t *table) unindex(key [16]byte) {
 	t.index[h] = 0
 }
 
-// touch moves an entry to the young end of the list it belongs to, and notes that it must be saved.
+// touch moves an entry to the young end of the list it belongs to, and notes that it must be saved. The lists
+// are in order of seconds: within one an entry stays where it is, which spares the cache its neighbours.
 func (t *table) touch(i int, now time.Time) {
 	e := &t.entries[i]
-	t.unlink(uint32(i))
-	e.touched = uint32(now.Unix())
-	if e.n > 1 {
-		e.flags |= isMany
+	moves := e.n > 1 && e.flags&isMany == 0
+	if second := uint32(now.Unix()); e.touched != second || moves {
+		t.unlink(uint32(i))
+		e.touched = second
+		if moves {
+			e.flags |= isMany
+		}
+		t.link(uint32(i))
 	}
-	t.link(uint32(i))
 	if e.flags&isDirty == 0 {
 		e.flags |= isDirty
 		t.dirty = append(t.dirty, uint32(i))

@@ -1,0 +1,323 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// attack is a stream in which addresses offend at random, some often enough.
+func attack(n int) []string {
+	rnd := rand.New(rand.NewPCG(7, 7))
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("192.0.%d.%d", 2+rnd.IntN(2), rnd.IntN(200))
+	}
+	return all
+}
+
+// Rule 9: a run that is cut anywhere and resumed from its last checkpoint bans exactly what an uncut one bans. Cut
+// means killed: what the stages knew and the store did not is gone.
+func TestCutAndResume(t *testing.T) {
+	const n = 5_000
+	at := func(i int) time.Time { return t0.Add(time.Duration(i) * time.Second) }
+	jails := map[string]Jail{"j": {MaxRetry: 3, FindTime: 5 * time.Minute, BanTime: time.Hour}}
+	run := func(store Store, cut int) (banned []string) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, kill := context.WithCancel(t.Context())
+			defer kill()
+			sink := &fakeSink{name: "s"}
+			src := &lines{name: "a", all: attack(n), at: at, batch: 13}
+			seen := 0
+			die := StageFunc(func(_ context.Context, b *Batch) error {
+				time.Sleep(10 * time.Millisecond) // so that checkpoints come in between
+				if seen += len(b.Records); cut > 0 && seen >= cut {
+					return errTest
+				}
+				return nil
+			})
+			p := &Pipeline{
+				Sources: []Source{src},
+				Stages: []Stage{
+					Concurrent(3, func() Stage { return hits(200) }), &Window{Jails: jails}, die,
+					&Decide{Jails: jails, Now: func() time.Time { return t0 }},
+				},
+				Outputs: []Output{{Sink: sink}},
+				Store:   store, CheckpointEvery: 200 * time.Millisecond,
+				Now: func() time.Time { return t0 },
+			}
+			err := p.Run(ctx)
+			if (cut > 0) != errors.Is(err, errTest) {
+				t.Fatalf("got %v, cut at %d", err, cut)
+			}
+			for _, a := range sink.all() {
+				banned = append(banned, a.Prefix.String()+" until "+a.Until.Format(time.RFC3339))
+			}
+		})
+		return banned
+	}
+	want := run(nil, 0)
+	if len(want) < 100 {
+		t.Fatalf("got %d bans in the uncut run, want many", len(want))
+	}
+	for _, cut := range []int{1, 100, 511, 513, 3_000, 4_999} {
+		t.Run(fmt.Sprint(cut), func(t *testing.T) {
+			store := &MemStore{}
+			got := run(store, cut)
+			got = append(got, run(store, 0)...)
+			if a, b := distinct(want), distinct(got); !slices.Equal(a, b) {
+				t.Errorf("got %d different bans, want %d", len(b), len(a))
+			}
+		})
+	}
+	t.Run("again and again", func(t *testing.T) {
+		store := &MemStore{}
+		var got []string
+		rnd := rand.New(rand.NewPCG(1, 2))
+		for range 20 {
+			got = append(got, run(store, 1+rnd.IntN(600))...)
+		}
+		got = append(got, run(store, 0)...)
+		if a, b := distinct(want), distinct(got); !slices.Equal(a, b) {
+			t.Errorf("got %d different bans, want %d", len(b), len(a))
+		}
+	})
+}
+
+func distinct(s []string) []string {
+	set := make(map[string]bool)
+	for _, x := range s {
+		set[x] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// After a failed commit the next checkpoint is full, and the stream has not noticed.
+func TestFullAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &brokenStore{err: errTest}
+		jails := map[string]Jail{"j": {}}
+		w := &Window{Jails: jails}
+		heal := StageFunc(func(_ context.Context, b *Batch) error {
+			for _, r := range b.Records {
+				time.Sleep(time.Second)
+				if string(r.Line) == "50" {
+					store.set(nil)
+				}
+			}
+			return nil
+		})
+		mustRun(t, &Pipeline{
+			Sources: []Source{&lines{name: "a", all: numbered(100), batch: 1}},
+			Stages:  []Stage{heal, hits(100), w},
+			Store:   store,
+		})
+		good := slices.IndexFunc(store.commits, func(c Checkpoint) bool { return c.Full })
+		if good < 1 || store.commits[0].Full {
+			t.Fatalf("got the first full checkpoint as number %d, want a later one", good)
+		}
+		var k int
+		store.Load("window", func(saved iter.Seq2[[]byte, []byte]) error {
+			for range saved {
+				k++
+			}
+			return nil
+		})
+		if k != 100 {
+			t.Errorf("got %d saved windows, want 100", k)
+		}
+	})
+}
+
+// A slow commit holds up nobody; what comes meanwhile is merged.
+func TestSlowCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var last time.Duration
+		store := &brokenStore{slow: func() { time.Sleep(time.Minute) }}
+		c := collect{seen: func(string) { last = time.Since(start) }}
+		tick := StageFunc(func(_ context.Context, b *Batch) error { time.Sleep(100 * time.Millisecond); return nil })
+		mustRun(t, &Pipeline{
+			Sources: []Source{&lines{name: "a", all: numbered(300), batch: 1}},
+			Stages:  []Stage{tick, hits(20), &Window{Jails: map[string]Jail{"j": {}}}, &c},
+			Store:   store,
+		})
+		if last > 35*time.Second {
+			t.Errorf("got the last line after %v, want 30 s", last)
+		}
+		if n := len(store.commits); n != 2 {
+			t.Errorf("got %d commits, want 2: the first, and the rest as one", n)
+		}
+	})
+}
+
+// Do is durable before it answers, and says what was refused.
+func TestDo(t *testing.T) {
+	until := time.Now().Add(time.Hour)
+	for _, c := range []struct {
+		name   string
+		action Action
+		broken bool
+		want   string // part of the error; "" none
+		saved  int
+	}{
+		{"a ban", ban("192.0.2.7/32", Manual, until), false, "", 1},
+		{"loopback", ban("127.0.0.1/32", Manual, until), false, "never banned", 0},
+		{"a net around an ignored host", ban("198.51.100.0/24", Manual, until), false, "ignoreip", 0},
+		{"an own address", ban("203.0.113.5/32", Manual, until), false, "own address", 0},
+		{"an end in the past", ban("192.0.2.7/32", Manual, time.Unix(1, 0)), false, "past", 0},
+		{"a store that fails", ban("192.0.2.7/32", Manual, until), true, "could not be saved", 0},
+		{"an unban of nobody", unban("192.0.2.7/32", ""), false, "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &brokenStore{}
+				if c.broken {
+					store.err = errTest
+				}
+				p := controlled(store)
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error)
+				go func() { ended <- p.Run(ctx) }()
+				synctest.Wait()
+				err := p.Do(ctx, c.action)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				if n := len(store.saved["decide"]); n != c.saved {
+					t.Errorf("got %d saved bans at the time of the answer, want %d", n, c.saved)
+				}
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				if err := p.Do(t.Context(), c.action); !errors.Is(err, ErrNotRunning) {
+					t.Errorf("after the end: got %v, want ErrNotRunning", err)
+				}
+			})
+		})
+	}
+}
+
+func controlled(store Store) *Pipeline {
+	jails := map[string]Jail{"j": {Ignore: prefixes("198.51.100.7/32")}}
+	return &Pipeline{
+		Sources: []Source{&lines{name: "a", hang: true}},
+		Stages:  []Stage{&Window{Jails: jails}, &Decide{Jails: jails, Own: func() []prefix { return prefixes("203.0.113.5/32") }}},
+		Store:   store,
+	}
+}
+
+// A ban by hand is in the store and in the sinks, also of the next run.
+func TestBansOutliveARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &MemStore{}
+		until := time.Now().Add(time.Hour)
+		p := controlled(store)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- p.Run(ctx) }()
+		synctest.Wait()
+		if err := p.Do(ctx, ban("192.0.2.7/32", Manual, until), ban("192.0.2.8/32", Manual, time.Now().Add(time.Minute))); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		<-ended
+
+		time.Sleep(10 * time.Minute) // the second ban ends meanwhile
+		sink := &keeper{fakeSink: fakeSink{name: "k"}, flushed: make(chan struct{})}
+		p = controlled(store)
+		p.Outputs = []Output{{Sink: sink}}
+		ctx, cancel = context.WithCancel(t.Context())
+		cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if a, ok := sink.holds("192.0.2.7/32"); !ok || !a.Until.Equal(until.Truncate(time.Microsecond)) || len(sink.held) != 1 {
+			t.Errorf("got %v, want the one ban that is left, until %v", sink.held, until)
+		}
+	})
+}
+
+// adopter is a keeper that an earlier run has left bans in.
+type adopter struct {
+	keeper
+	left []Action
+	err  error
+}
+
+func (a *adopter) Held(context.Context) ([]Action, error) { return a.left, a.err }
+
+// Without a state, what the back end holds is taken over, not wiped; with one, the state decides.
+func TestAdoption(t *testing.T) {
+	never := time.Time{}
+	run := func(t *testing.T, store Store, sink *adopter) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p := controlled(store)
+		p.Outputs = []Output{{Sink: sink}}
+		return p.Run(ctx)
+	}
+	newSink := func(err error) *adopter {
+		return &adopter{keeper{fakeSink: fakeSink{name: "a"}, flushed: make(chan struct{})},
+			[]Action{ban("192.0.2.7/32", "restored", never), ban("198.51.100.7/32", "restored", never)}, err}
+	}
+	t.Run("nothing saved", func(t *testing.T) {
+		sink := newSink(nil)
+		if err := run(t, &MemStore{}, sink); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := sink.holds("192.0.2.7/32"); !ok || len(sink.held) != 1 {
+			t.Errorf("got %v, want the held ban without the one that ignoreip names", sink.held)
+		}
+	})
+	t.Run("a state", func(t *testing.T) {
+		store := &MemStore{}
+		store.Commit(nil, &Checkpoint{Changes: []Change{{Owner: Cursors, Key: []byte("a"), Value: make([]byte, 8)}}})
+		sink := newSink(nil)
+		if err := run(t, store, sink); err != nil {
+			t.Fatal(err)
+		}
+		if len(sink.held) != 0 {
+			t.Errorf("got %v, want what the state has: nothing", sink.held)
+		}
+	})
+	t.Run("not readable", func(t *testing.T) {
+		sink := newSink(errTest)
+		if err := run(t, &MemStore{}, sink); !errors.Is(err, errTest) || sink.syncs.Load() != 0 {
+			t.Errorf("got %v and %d syncs, want the error and none", err, sink.syncs.Load())
+		}
+	})
+}
+
+func TestStateThatCannotBeLoaded(t *testing.T) {
+	store := &MemStore{}
+	store.Commit(nil, &Checkpoint{Changes: []Change{{Owner: "decide", Key: []byte("x"), Value: []byte("y")}}})
+	err := controlled(store).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "load the state of decide") {
+		t.Errorf("got %v, want whose state it was", err)
+	}
+}
+
+func TestOneRunAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := controlled(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- p.Run(ctx) }()
+		synctest.Wait()
+		if err := p.Run(ctx); err == nil {
+			t.Error("got no error from a second Run beside the first")
+		}
+		cancel()
+		<-ended
+	})
+}
