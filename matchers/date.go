@@ -1,0 +1,239 @@
+package matchers
+
+import (
+	"fmt"
+	"time"
+)
+
+// Dates finds and reads the dates of log lines, by the alternatives of one datepattern. It is immutable; workers
+// search with a Finder each.
+//
+// Which date is taken. A line may hold several, and what stands further right is often written by the remote party. So the
+// place decides: an alternative that is tied to the line's start or end comes before all, a date that begins at the
+// first or second byte comes next to it, and otherwise the leftmost date is the line's. Where several
+// alternatives fit at that same place, the one that this source's last line had is kept while it fits, else the first in order
+// is taken. A source can thus change the reading of 02-03-2026 (it is month first after
+// a 02-13-2026), but nothing that is written behind a date can take its place.
+type Dates struct {
+	programs []*dateProgram
+	loc      *time.Location
+	zones    zoneTable
+	ahead    int64 // DateOptions.Ahead in seconds
+	textual  bool  // a date's text alone tells what it means: Finder may remember it
+}
+
+// DateOptions changes how dates are read.
+type DateOptions struct {
+	Location *time.Location // the zone of dates that name none; nil means time.Local
+
+	// Ahead is how far after the reference a date without a year may lie before it is taken for one of a year ago; 0 means
+	// 24 h, as in fail2ban: right where the reference is the clock. Where it is the time of the line before,
+	// half a year is.
+	Ahead time.Duration
+}
+
+// NewDates compiles a datepattern's alternatives: strptime letters in a regular expression of Python's kind, with
+// fail2ban's words {^LN-BEG}, {DATE}, {DEFAULT}, {EPOCH}, {LEPOCH}, {UNB}, {NONE}, EPOCH, LEPOCH, TAI64N, and ** for an end that may lie
+// inside a word. With no alternative the date is looked for in fail2ban's 17 default shapes.
+// Back-references are taken to groups of single characters only, look-arounds to a few characters. An
+// error names the alternative and the byte.
+func NewDates(patterns []string, opts DateOptions) (*Dates, error) {
+	d := &Dates{loc: opts.Location, zones: newZoneTable()}
+	if d.loc == nil {
+		d.loc = time.Local
+	}
+	if d.ahead = int64(opts.Ahead / time.Second); d.ahead <= 0 {
+		d.ahead = 86400
+	}
+	templates, err := expandTemplates(patterns)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range templates {
+		p, err := t.compile()
+		if err != nil {
+			return nil, fmt.Errorf("datepattern %q: %w", t.name, err)
+		}
+		d.programs = append(d.programs, p)
+	}
+	d.textual = len(patterns) < 2
+	return d, nil
+}
+
+// Finder returns a new Finder: one per worker and source.
+func (d *Dates) Finder() *Finder {
+	return &Finder{dates: d, last: -1, clock: zoneClock{loc: d.loc}}
+}
+
+// fields reads what a matcher has found.
+func (d *Dates) fields(slots *dateSlots, line []byte, ref int64) (f dateFields, ok bool) {
+	text := func(s dateSlot) []byte {
+		if slots[s][0] < 0 {
+			return nil
+		}
+		return line[slots[s][0]:slots[s][1]]
+	}
+	if ok, done := absolute(&f, text); done {
+		return f, ok
+	}
+	f.hour, f.minute, f.second = number(text(slotHour)), number(text(slotMinute)), number(text(slotSecond))
+	f.nanos = nanos(text(slotFraction))
+	if t := text(slotHour12); t != nil {
+		f.hour = number(t) % 12
+		if half := text(slotAMPM); half != nil && half[0]|0x20 == 'p' {
+			f.hour += 12
+		}
+		if number(t) > 12 {
+			return f, false
+		}
+	}
+	if !f.valid() || !d.zone(&f, text) {
+		return f, false
+	}
+	if t := text(slotYear); t != nil {
+		if f.year = number(t); f.year == 0 {
+			return f, false
+		}
+	} else if t := text(slotYear2); t != nil {
+		f.year = 2000 + number(t)
+	}
+	return f, f.calendar(text, ref)
+}
+
+// absolute reads dates that count seconds.
+func absolute(f *dateFields, text func(dateSlot) []byte) (ok, done bool) {
+	if t := text(slotEpoch); t != nil {
+		return f.epoch(t, false), true
+	}
+	if t := text(slotLongEpoch); t != nil {
+		return f.epoch(t, true), true
+	}
+	if t := text(slotTAI); t != nil {
+		return f.tai(t), true
+	}
+	return false, false
+}
+
+// zone reads the zone that the date names.
+func (d *Dates) zone(f *dateFields, text func(dateSlot) []byte) bool {
+	t := text(slotOffset)
+	if t == nil {
+		t = text(slotZone)
+	}
+	if t == nil {
+		return true
+	}
+	f.zoned = true
+	var ok bool
+	if matchUTC(t, 0, true) != 0 {
+		return true
+	}
+	f.east, ok = d.zones.seconds(t)
+	return ok
+}
+
+// calendar reads the day: by month and day, by the day of the year, or by week and weekday.
+func (f *dateFields) calendar(text func(dateSlot) []byte, ref int64) bool {
+	switch {
+	case text(slotMonth) != nil:
+		f.month = number(text(slotMonth))
+	case text(slotMon) != nil:
+		f.month = monthOf(text(slotMon), 0)
+	case text(slotMonthName) != nil:
+		f.month = monthOf(text(slotMonthName), 0)
+	}
+	f.day = number(text(slotDay))
+	if f.month > 0 || f.day > 0 {
+		return f.month > 0 && f.month <= 12 && f.day > 0
+	}
+	return f.byWeek(text, ref)
+}
+
+func (f *dateFields) byWeek(text func(dateSlot) []byte, ref int64) bool {
+	year, days := f.year, 0
+	if year == 0 {
+		year = yearOf(int(floorDay(ref) / 86400))
+	}
+	weekday := 0
+	switch {
+	case text(slotWday) != nil:
+		weekday = weekdayOf(text(slotWday), 0)
+	case text(slotWdayName) != nil:
+		weekday = weekdayOf(text(slotWdayName), 0)
+	case text(slotWday1) != nil:
+		weekday = number(text(slotWday1))
+	case text(slotWday0) != nil:
+		weekday = mod7(number(text(slotWday0))+6) + 1
+	}
+	switch {
+	case text(slotYday) != nil:
+		days = daysOf(year, 1, 1) + number(text(slotYday)) - 1
+	case text(slotISOYear) != nil && text(slotISOWeek) != nil:
+		days = isoDays(number(text(slotISOYear)), number(text(slotISOWeek)), max(weekday, 1))
+	case text(slotSundayWeek) != nil && weekday > 0:
+		days = weekDays(year, number(text(slotSundayWeek)), weekday, true)
+	case text(slotMondayWeek) != nil && weekday > 0:
+		days = weekDays(year, number(text(slotMondayWeek)), weekday, false)
+	default:
+		return f.year == 0 // the time of today
+	}
+	f.absoluteDay(days)
+	return true
+}
+
+// absoluteDay sets year, month and day.
+func (f *dateFields) absoluteDay(days int) {
+	f.year = yearOf(days)
+	rest := days - daysOf(f.year, 1, 1)
+	for f.month = 1; rest >= monthDays(f.year, f.month); f.month++ {
+		rest -= monthDays(f.year, f.month)
+	}
+	f.day = rest + 1
+}
+
+// epoch reads seconds since 1970 with a fraction; a long one of 13 or more bytes is in milliseconds, of 16 or more
+// without a point in microseconds.
+func (f *dateFields) epoch(t []byte, long bool) bool {
+	f.absolute = true
+	whole := 0
+	for whole < len(t) && t[whole] != '.' {
+		whole++
+	}
+	part := t[min(whole+1, len(t)):]
+	n := int64(number(t[:whole]))
+	switch {
+	case !long || len(t) < 13:
+		f.unix, f.nanos = n, nanos(part)
+	case len(t) >= 16 && whole == len(t):
+		f.unix, f.nanos = n/1e6, int(n%1e6)*1e3
+	default:
+		f.unix, f.nanos = n/1e3, int(n%1e3)*1e6+nanos(part)/1e3
+	}
+	return true
+}
+
+// lastUnix is the end of the year 9999, behind which nothing is a date.
+const lastUnix = 253402300799
+
+// tai reads a TAI64N label, @ and 24 hexadecimal digits (https://cr.yp.to/libtai/tai64.html). As in fail2ban the seconds
+// count as Unix ones, which is ten ahead of what daemontools means and more ahead of true TAI.
+func (f *dateFields) tai(t []byte) bool {
+	f.absolute = true
+	var n [2]int64
+	for i, c := range t[2:] {
+		v := int64(c - '0')
+		if c >= 'a' {
+			v = int64(c-'a') + 10
+		}
+		if i < 15 {
+			n[0] = n[0]<<4 | v
+		} else {
+			n[1] = n[1]<<4 | v
+		}
+	}
+	f.unix = n[0]
+	if n[1] < 1e9 {
+		f.nanos = int(n[1])
+	}
+	return f.unix <= lastUnix
+}

@@ -1,0 +1,300 @@
+package matchers
+
+import "strings"
+
+// group reads what follows an opening bracket, up to the closing one.
+func (p *dateParser) group(at int) (*dateNode, error) {
+	switch {
+	case p.accept("?:"):
+		return p.closed(at)
+	case p.accept("?P<"), p.peek("?<") && !p.peek("?<=") && !p.peek("?<!") && p.accept("?<"):
+		return p.named(at)
+	case p.accept("?P="):
+		name, ok := p.until(")")
+		if !ok {
+			return nil, p.errorf(at, "the bracket ( is not closed")
+		}
+		return &dateNode{op: nodeRef, name: name, at: at}, nil
+	case p.accept("?="):
+		return p.lookAround(at, false, false)
+	case p.accept("?!"):
+		return p.lookAround(at, false, true)
+	case p.accept("?<="):
+		return p.lookAround(at, true, false)
+	case p.accept("?<!"):
+		return p.lookAround(at, true, true)
+	case p.accept("?#"):
+		if _, ok := p.until(")"); !ok {
+			return nil, p.errorf(at, "the bracket ( is not closed")
+		}
+		return nil, nil
+	case p.accept("?"):
+		return p.flags(at)
+	}
+	g := &dateNode{op: nodeGroup, slot: slotCount, at: at}
+	p.groups = append(p.groups, g)
+	sub, err := p.closed(at)
+	g.sub = []*dateNode{sub}
+	return g, err
+}
+
+// closed reads alternatives and their closing bracket.
+func (p *dateParser) closed(at int) (*dateNode, error) {
+	n, err := p.alternatives()
+	if err == nil && !p.accept(")") {
+		err = p.errorf(at, "the bracket ( is not closed")
+	}
+	return n, err
+}
+
+func (p *dateParser) until(end string) (string, bool) {
+	word, _, ok := strings.Cut(p.text[p.pos:], end)
+	if ok {
+		p.pos += len(word) + len(end)
+	}
+	return word, ok
+}
+
+// named reads (?P<name>…); a name that is a strptime letter makes the group that part of the date.
+func (p *dateParser) named(at int) (*dateNode, error) {
+	name, ok := p.until(">")
+	if !ok || name == "" {
+		return nil, p.errorf(at, "the name of a group is not closed")
+	}
+	g := &dateNode{op: nodeGroup, slot: slotCount, name: name, at: at}
+	switch {
+	case name == "EPOCH":
+		g.slot = slotEpoch
+	case name == "LEPOCH":
+		g.slot = slotLongEpoch
+	case name == "TAI64N":
+		g.slot = slotTAI
+	case len(name) == 1:
+		_, g.slot = dateLetterOf(name)
+	}
+	p.groups = append(p.groups, g)
+	sub, err := p.closed(at)
+	g.sub = []*dateNode{sub}
+	return g, err
+}
+
+// flags reads (?i), (?iu) and their like, and (?i:…).
+func (p *dateParser) flags(at int) (*dateNode, error) {
+	on, fold := true, p.fold
+	for p.more() {
+		c := p.text[p.pos]
+		p.pos++
+		switch c {
+		case 'i':
+			fold = on
+		case 'u', 'a', 's', 'm', 'L': // change nothing about the bytes of one line
+		case '-':
+			on = false
+		case ')':
+			p.fold = fold
+			return nil, nil
+		case ':':
+			before := p.fold
+			p.fold = fold
+			n, err := p.closed(at)
+			p.fold = before
+			return n, err
+		default:
+			return nil, p.errorf(at, "(?%c is not known in a date pattern", c)
+		}
+	}
+	return nil, p.errorf(at, "the bracket ( is not closed")
+}
+
+// A lookAround is a condition on the bytes before or behind a place: one of a few sequences of fixed length.
+type lookAround struct {
+	behind, not bool
+	any         []lookSequence
+}
+
+// A lookSequence is a row of bytes and places.
+type lookSequence []lookStep
+
+type lookStep struct {
+	assert bool
+	on     dateAssert
+	set    byteSet
+}
+
+// maxLook bounds the sequences that one look-around may stand for.
+const maxLook = 64
+
+func (p *dateParser) lookAround(at int, behind, not bool) (*dateNode, error) {
+	n, err := p.closed(at)
+	if err != nil {
+		return nil, err
+	}
+	if n, err = expandRefs(n); err != nil {
+		return nil, err
+	}
+	any, ok := lookSequences(n)
+	if !ok {
+		return nil, p.errorf(at, "a look-around may hold only a few sequences of fixed length")
+	}
+	return &dateNode{op: nodeLook, look: &lookAround{behind, not, any}, at: at}, nil
+}
+
+// lookSequences lists what n can match, if that is little.
+func lookSequences(n *dateNode) (list []lookSequence, ok bool) {
+	switch n.op {
+	case nodeSet:
+		return []lookSequence{{{set: n.set}}}, true
+	case nodeAssert:
+		return []lookSequence{{{assert: true, on: n.assert}}}, true
+	case nodeGroup:
+		return lookSequences(n.sub[0])
+	case nodeAlt:
+		for _, s := range n.sub {
+			l, ok := lookSequences(s)
+			if list = append(list, l...); !ok || len(list) > maxLook {
+				return nil, false
+			}
+		}
+		return list, true
+	case nodeCat:
+		return lookRows(n.sub)
+	case nodeRepeat:
+		for i := n.min; i <= n.max; i++ {
+			row := make([]*dateNode, i)
+			for j := range row {
+				row[j] = n.sub[0]
+			}
+			l, ok := lookRows(row)
+			if list = append(list, l...); !ok || len(list) > maxLook {
+				return nil, false
+			}
+		}
+		return list, n.max >= 0
+	}
+	return nil, false
+}
+
+// lookRows lists every row of the parts' sequences.
+func lookRows(parts []*dateNode) ([]lookSequence, bool) {
+	list := []lookSequence{nil}
+	for _, s := range parts {
+		l, ok := lookSequences(s)
+		if !ok || len(list)*len(l) > maxLook {
+			return nil, false
+		}
+		var longer []lookSequence
+		for _, a := range list {
+			for _, b := range l {
+				longer = append(longer, append(a[:len(a):len(a)], b...))
+			}
+		}
+		list = longer
+	}
+	return list, true
+}
+
+func (l *lookAround) holds(line []byte, pos int) bool {
+	for _, seq := range l.any {
+		if seq.match(line, pos, l.behind) {
+			return !l.not
+		}
+	}
+	return l.not
+}
+
+func (s lookSequence) match(line []byte, pos int, behind bool) bool {
+	if behind {
+		for _, step := range s {
+			if !step.assert {
+				pos--
+			}
+		}
+		if pos < 0 {
+			return false
+		}
+	}
+	for _, step := range s {
+		switch {
+		case step.assert:
+			if !step.on.holds(line, pos) {
+				return false
+			}
+		case pos >= len(line) || !step.set.has(line[pos]):
+			return false
+		default:
+			pos++
+		}
+	}
+	return true
+}
+
+// maxRefSet is how many bytes a group may choose from that is referred to again.
+const maxRefSet = 16
+
+// expandRefs does away with back-references: (?P<s>[-/])X(?P=s) becomes -X-|/X/, one alternative per byte, which is
+// the same for a group of single bytes. Others are refused.
+func expandRefs(n *dateNode) (*dateNode, error) {
+	for i, s := range n.sub {
+		e, err := expandRefs(s)
+		if err != nil {
+			return nil, err
+		}
+		n.sub[i] = e
+		if n.op != nodeCat || e.op != nodeGroup || e.name == "" || !refers(n.sub[i+1:], e.name) {
+			continue
+		}
+		set, ok := singleSet(e)
+		if !ok || len(set.bytes()) > maxRefSet {
+			break // the reference itself will be refused
+		}
+		alt := &dateNode{op: nodeAlt, at: e.at}
+		for _, c := range set.bytes() {
+			one := &dateNode{op: nodeSet, set: setOf(string([]byte{c})), at: e.at}
+			first := *e
+			first.sub = []*dateNode{one}
+			row := &dateNode{op: nodeCat, sub: []*dateNode{&first}, at: e.at}
+			for _, rest := range n.sub[i+1:] {
+				row.sub = append(row.sub, substitute(rest, e.name, one))
+			}
+			if row, err = expandRefs(row); err != nil {
+				return nil, err
+			}
+			alt.sub = append(alt.sub, row)
+		}
+		n.sub = append(n.sub[:i:i], alt)
+		break
+	}
+	return n, nil
+}
+
+func singleSet(n *dateNode) (byteSet, bool) {
+	switch {
+	case n.op == nodeSet:
+		return n.set, true
+	case (n.op == nodeGroup || n.op == nodeCat) && len(n.sub) == 1:
+		return singleSet(n.sub[0])
+	}
+	return byteSet{}, false
+}
+
+func refers(nodes []*dateNode, name string) bool {
+	for _, n := range nodes {
+		if n.op == nodeRef && n.name == name || refers(n.sub, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// substitute copies n with one in the place of every reference to name.
+func substitute(n *dateNode, name string, one *dateNode) *dateNode {
+	if n.op == nodeRef && n.name == name {
+		return one
+	}
+	c := *n
+	c.sub = make([]*dateNode, len(n.sub))
+	for i, s := range n.sub {
+		c.sub[i] = substitute(s, name, one)
+	}
+	return &c
+}

@@ -1,0 +1,332 @@
+package matchers
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A dateProgram is one datepattern, compiled for a matcher that tries the alternatives in Python's order. It is
+// immutable.
+type dateProgram struct {
+	text     string
+	inst     []dateInst
+	anchored bool // begins at the line's start or ends at its end: found there, it needs no comparison with others
+	first    byteSet
+	anyFirst bool // it may match nothing, or bytes that first does not know
+	slots    uint32
+	places   int // instructions that are remembered when a search goes on for long
+}
+
+type dateOp uint8
+
+const (
+	opSet     dateOp = iota // one byte of set
+	opNonWord               // one character that is not a letter, a digit or "_"
+	opLetter                // a strptime letter into slot
+	opSplit                 // x first, then y
+	opJump
+	opOpen  // the slot begins here
+	opClose // the slot ends here
+	opRun   // as many bytes of set as there are, at least x
+	opAssert
+	opLook
+	opMatch
+)
+
+type dateInst struct {
+	op     dateOp
+	letter dateLetter
+	slot   dateSlot
+	fold   bool
+	assert dateAssert
+	x, y   int32
+	place  int32 // among the remembered instructions
+	look   *lookAround
+	set    byteSet
+}
+
+// maxProgram bounds a pattern's size in instructions.
+const maxProgram = 20000
+
+// A dateCompiler collects instructions.
+type dateCompiler struct {
+	inst []dateInst
+}
+
+var errDateTooBig = errors.New("the pattern is too big")
+
+func (c *dateCompiler) emit(i dateInst) int {
+	c.inst = append(c.inst, i)
+	return len(c.inst) - 1
+}
+
+// node compiles n; follow is what may come behind it, if that is known.
+func (c *dateCompiler) node(n *dateNode, follow *byteSet) error {
+	if len(c.inst) > maxProgram {
+		return errDateTooBig
+	}
+	switch n.op {
+	case nodeCat:
+		return c.sequence(n.sub, follow)
+	case nodeAlt:
+		return c.alternatives(n.sub, follow)
+	case nodeSet:
+		c.emit(dateInst{op: opSet, set: n.set})
+	case nodeNonWord:
+		c.emit(dateInst{op: opNonWord})
+	case nodeAssert:
+		c.emit(dateInst{op: opAssert, assert: n.assert})
+	case nodeLook:
+		c.emit(dateInst{op: opLook, look: n.look})
+	case nodeLetter:
+		c.open(n)
+		c.emit(dateInst{op: opLetter, letter: n.letter, slot: n.slot, fold: n.fold})
+		c.close(n)
+	case nodeGroup:
+		c.open(n)
+		if err := c.node(n.sub[0], follow); err != nil {
+			return err
+		}
+		c.close(n)
+	case nodeRepeat:
+		return c.repeat(n, follow)
+	case nodeRef:
+		return fmt.Errorf("byte %d: a back-reference (?P=%s) must stand behind a group of single characters of that name",
+			n.at+1, n.name)
+	}
+	return nil
+}
+
+func (c *dateCompiler) open(n *dateNode)  { c.mark(n, opOpen) }
+func (c *dateCompiler) close(n *dateNode) { c.mark(n, opClose) }
+
+func (c *dateCompiler) mark(n *dateNode, op dateOp) {
+	if n.op == nodeGroup && n.slot != slotCount {
+		c.emit(dateInst{op: op, slot: n.slot})
+	}
+	if n.cut {
+		c.emit(dateInst{op: op, slot: slotCut})
+	}
+}
+
+func (c *dateCompiler) sequence(parts []*dateNode, follow *byteSet) error {
+	for i, s := range parts {
+		next := follow
+		if i+1 < len(parts) {
+			next = nil
+			if set, empty := firstBytes(parts[i+1]); !empty {
+				next = &set
+			}
+		}
+		if err := c.node(s, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *dateCompiler) alternatives(sub []*dateNode, follow *byteSet) error {
+	var jumps []int
+	for i, s := range sub {
+		split := -1
+		if i+1 < len(sub) {
+			split = c.emit(dateInst{op: opSplit})
+			c.inst[split].x = int32(len(c.inst))
+		}
+		if err := c.node(s, follow); err != nil {
+			return err
+		}
+		if split >= 0 {
+			jumps = append(jumps, c.emit(dateInst{op: opJump}))
+			c.inst[split].y = int32(len(c.inst))
+		}
+	}
+	for _, j := range jumps {
+		c.inst[j].x = int32(len(c.inst))
+	}
+	return nil
+}
+
+// repeat compiles a quantifier. A run of one set that nothing in it can follow needs no way back.
+func (c *dateCompiler) repeat(n *dateNode, follow *byteSet) error {
+	body := n.sub[0]
+	if set, ok := singleSet(body); ok && n.max < 0 && !n.lazy && !body.captures() &&
+		follow != nil && set.disjoint(*follow) {
+		c.emit(dateInst{op: opRun, set: set, x: int32(n.min)})
+		return nil
+	}
+	for range n.min {
+		if err := c.node(body, nil); err != nil {
+			return err
+		}
+	}
+	if n.max < 0 {
+		return c.loop(n)
+	}
+	var splits []int
+	for range n.max - n.min {
+		splits = append(splits, c.emit(dateInst{op: opSplit}))
+		if err := c.node(body, follow); err != nil {
+			return err
+		}
+		if n.max-n.min > 1 {
+			follow = nil
+		}
+	}
+	for _, s := range splits {
+		c.branch(s, int32(s+1), int32(len(c.inst)), n.lazy)
+	}
+	return nil
+}
+
+func (c *dateCompiler) loop(n *dateNode) error {
+	if _, empty := firstBytes(n.sub[0]); empty {
+		return fmt.Errorf("byte %d: what may match nothing is repeated without limit", n.at+1)
+	}
+	split := c.emit(dateInst{op: opSplit})
+	if err := c.node(n.sub[0], nil); err != nil {
+		return err
+	}
+	c.emit(dateInst{op: opJump, x: int32(split)})
+	c.branch(split, int32(split+1), int32(len(c.inst)), n.lazy)
+	return nil
+}
+
+func (c *dateCompiler) branch(split int, in, out int32, lazy bool) {
+	if lazy {
+		in, out = out, in
+	}
+	c.inst[split].x, c.inst[split].y = in, out
+}
+
+// captures says that n, or something in it, is remembered.
+func (n *dateNode) captures() bool {
+	if n.cut || n.op == nodeLetter || n.op == nodeGroup && n.slot != slotCount {
+		return true
+	}
+	for _, s := range n.sub {
+		if s.captures() {
+			return true
+		}
+	}
+	return false
+}
+
+// firstBytes is what n can begin with, or empty if it can match without taking a byte. Sets may be too big, never
+// too small.
+func firstBytes(n *dateNode) (set byteSet, empty bool) {
+	switch n.op {
+	case nodeSet:
+		return n.set, false
+	case nodeNonWord:
+		word, _ := classSet('w')
+		return word.negate(), false
+	case nodeLetter:
+		return n.letter.first(n.fold), false
+	case nodeGroup:
+		return firstBytes(n.sub[0])
+	case nodeRepeat:
+		set, empty = firstBytes(n.sub[0])
+		return set, empty || n.min == 0
+	case nodeAlt:
+		for _, s := range n.sub {
+			f, e := firstBytes(s)
+			set.union(f)
+			empty = empty || e
+		}
+		return set, empty
+	case nodeCat:
+		for _, s := range n.sub {
+			f, e := firstBytes(s)
+			set.union(f)
+			if !e {
+				return set, false
+			}
+		}
+		return set, true
+	}
+	return set, true // a place takes no byte
+}
+
+// first is the set of bytes that the letter's text can begin with.
+func (l dateLetter) first(fold bool) (s byteSet) {
+	for c := range 256 {
+		if l.begins(byte(c)) {
+			s.add(byte(c))
+		}
+	}
+	if fold {
+		s = s.fold()
+	}
+	return s
+}
+
+func (l dateLetter) begins(c byte) bool {
+	switch l {
+	case letterMon, letterMonthName, letterWday, letterWdayName, letterAMPM:
+		return (c|0x20)-'a' < 26
+	case letterZone, letterExZone:
+		return in(c, 'A', 'Z')
+	case letterOffset, letterExOffset:
+		return in(c, 'A', 'Z') || c == '+' || c == '-'
+	case letterDay, letterSpaceHour, letterExSpaceHour, letterSpaceHour12, letterExSpaceHour12:
+		return isDigit(c) || c == ' '
+	}
+	return isDigit(c)
+}
+
+// compileDate makes a program of a whole pattern.
+func compileDate(n *dateNode, t template) (*dateProgram, error) {
+	c := dateCompiler{}
+	if err := c.node(n, nil); err != nil {
+		return nil, err
+	}
+	c.emit(dateInst{op: opMatch})
+	p := &dateProgram{text: t.name, inst: c.inst}
+	p.first, p.anyFirst = firstBytes(n)
+	for i := range p.inst {
+		in := &p.inst[i]
+		switch in.op {
+		case opSplit, opLetter:
+			in.place = int32(p.places)
+			p.places++
+		}
+		if in.op == opLetter || in.op == opOpen {
+			p.slots |= 1 << in.slot
+		}
+	}
+	p.anchored = p.start() || endsLine(n)
+	return p, p.check()
+}
+
+// endsLine says that n matches at the line's end only.
+func endsLine(n *dateNode) bool {
+	for len(n.sub) > 0 && (n.op == nodeCat || n.op == nodeGroup) {
+		n = n.sub[len(n.sub)-1]
+	}
+	return n.op == nodeAssert && n.assert == assertEnd
+}
+
+// check refuses what can be found and never read.
+func (p *dateProgram) check() error {
+	has := func(s ...dateSlot) bool {
+		for _, one := range s {
+			if p.slots>>one&1 != 0 {
+				return true
+			}
+		}
+		return false
+	}
+	month, day := has(slotMonth, slotMon, slotMonthName), has(slotDay)
+	switch {
+	case month && !day:
+		return errors.New("it has a month and no day (%d)")
+	case day && !month:
+		return errors.New("it has a day and no month (%m, %b)")
+	case has(slotISOYear) != has(slotISOWeek):
+		return errors.New("%G and %V need one another")
+	case has(slotHour12) && has(slotHour):
+		return errors.New("it has the hour twice (%H and %I)")
+	}
+	return nil
+}
