@@ -14,7 +14,7 @@ func (p *dateParser) group(at int) (*dateNode, error) {
 		if !ok {
 			return nil, p.errorf(at, "the bracket ( is not closed")
 		}
-		return &dateNode{op: nodeRef, name: name, at: at}, nil
+		return &dateNode{op: dateNodeRef, name: name, at: at}, nil
 	case p.accept("?="):
 		return p.lookAround(at, false, false)
 	case p.accept("?!"):
@@ -31,7 +31,7 @@ func (p *dateParser) group(at int) (*dateNode, error) {
 	case p.accept("?"):
 		return p.flags(at)
 	}
-	g := &dateNode{op: nodeGroup, slot: slotCount, at: at}
+	g := &dateNode{op: dateNodeGroup, slot: slotCount, at: at}
 	p.groups = append(p.groups, g)
 	sub, err := p.closed(at)
 	g.sub = []*dateNode{sub}
@@ -61,7 +61,7 @@ func (p *dateParser) named(at int) (*dateNode, error) {
 	if !ok || name == "" {
 		return nil, p.errorf(at, "the name of a group is not closed")
 	}
-	g := &dateNode{op: nodeGroup, slot: slotCount, name: name, at: at}
+	g := &dateNode{op: dateNodeGroup, slot: slotCount, name: name, at: at}
 	switch {
 	case name == "EPOCH":
 		g.slot = slotEpoch
@@ -121,8 +121,8 @@ type lookStep struct {
 	set    byteSet
 }
 
-// maxLook bounds the sequences that one look-around may stand for.
-const maxLook = 64
+// maxDateLook bounds the sequences that one look-around may stand for.
+const maxDateLook = 64
 
 func (p *dateParser) lookAround(at int, behind, not bool) (*dateNode, error) {
 	n, err := p.closed(at)
@@ -136,36 +136,36 @@ func (p *dateParser) lookAround(at int, behind, not bool) (*dateNode, error) {
 	if !ok {
 		return nil, p.errorf(at, "a look-around may hold only a few sequences of fixed length")
 	}
-	return &dateNode{op: nodeLook, look: &lookAround{behind, not, any}, at: at}, nil
+	return &dateNode{op: dateNodeLook, look: &lookAround{behind, not, any}, at: at}, nil
 }
 
 // lookSequences lists what n can match, if that is little.
 func lookSequences(n *dateNode) (list []lookSequence, ok bool) {
 	switch n.op {
-	case nodeSet:
+	case dateNodeSet:
 		return []lookSequence{{{set: n.set}}}, true
-	case nodeAssert:
+	case dateNodeAssert:
 		return []lookSequence{{{assert: true, on: n.assert}}}, true
-	case nodeGroup:
+	case dateNodeGroup:
 		return lookSequences(n.sub[0])
-	case nodeAlt:
+	case dateNodeAlt:
 		for _, s := range n.sub {
 			l, ok := lookSequences(s)
-			if list = append(list, l...); !ok || len(list) > maxLook {
+			if list = append(list, l...); !ok || len(list) > maxDateLook {
 				return nil, false
 			}
 		}
 		return list, true
-	case nodeCat:
+	case dateNodeCat:
 		return lookRows(n.sub)
-	case nodeRepeat:
+	case dateNodeRepeat:
 		for i := n.min; i <= n.max; i++ {
 			row := make([]*dateNode, i)
 			for j := range row {
 				row[j] = n.sub[0]
 			}
 			l, ok := lookRows(row)
-			if list = append(list, l...); !ok || len(list) > maxLook {
+			if list = append(list, l...); !ok || len(list) > maxDateLook {
 				return nil, false
 			}
 		}
@@ -179,7 +179,7 @@ func lookRows(parts []*dateNode) ([]lookSequence, bool) {
 	list := []lookSequence{nil}
 	for _, s := range parts {
 		l, ok := lookSequences(s)
-		if !ok || len(list)*len(l) > maxLook {
+		if !ok || len(list)*len(l) > maxDateLook {
 			return nil, false
 		}
 		var longer []lookSequence
@@ -240,19 +240,19 @@ func expandRefs(n *dateNode) (*dateNode, error) {
 			return nil, err
 		}
 		n.sub[i] = e
-		if n.op != nodeCat || e.op != nodeGroup || e.name == "" || !refers(n.sub[i+1:], e.name) {
+		if n.op != dateNodeCat || e.op != dateNodeGroup || e.name == "" || !refers(n.sub[i+1:], e.name) {
 			continue
 		}
 		set, ok := singleSet(e)
 		if !ok || len(set.bytes()) > maxRefSet {
 			break // the reference itself will be refused
 		}
-		alt := &dateNode{op: nodeAlt, at: e.at}
+		alt := &dateNode{op: dateNodeAlt, at: e.at}
 		for _, c := range set.bytes() {
-			one := &dateNode{op: nodeSet, set: setOf(string([]byte{c})), at: e.at}
+			one := &dateNode{op: dateNodeSet, set: setOf(string([]byte{c})), at: e.at}
 			first := *e
 			first.sub = []*dateNode{one}
-			row := &dateNode{op: nodeCat, sub: []*dateNode{&first}, at: e.at}
+			row := &dateNode{op: dateNodeCat, sub: []*dateNode{&first}, at: e.at}
 			for _, rest := range n.sub[i+1:] {
 				row.sub = append(row.sub, substitute(rest, e.name, one))
 			}
@@ -269,9 +269,9 @@ func expandRefs(n *dateNode) (*dateNode, error) {
 
 func singleSet(n *dateNode) (byteSet, bool) {
 	switch {
-	case n.op == nodeSet:
+	case n.op == dateNodeSet:
 		return n.set, true
-	case (n.op == nodeGroup || n.op == nodeCat) && len(n.sub) == 1:
+	case (n.op == dateNodeGroup || n.op == dateNodeCat) && len(n.sub) == 1:
 		return singleSet(n.sub[0])
 	}
 	return byteSet{}, false
@@ -279,7 +279,7 @@ func singleSet(n *dateNode) (byteSet, bool) {
 
 func refers(nodes []*dateNode, name string) bool {
 	for _, n := range nodes {
-		if n.op == nodeRef && n.name == name || refers(n.sub, name) {
+		if n.op == dateNodeRef && n.name == name || refers(n.sub, name) {
 			return true
 		}
 	}
@@ -288,7 +288,7 @@ func refers(nodes []*dateNode, name string) bool {
 
 // substitute copies n with one in the place of every reference to name.
 func substitute(n *dateNode, name string, one *dateNode) *dateNode {
-	if n.op == nodeRef && n.name == name {
+	if n.op == dateNodeRef && n.name == name {
 		return one
 	}
 	c := *n

@@ -45,8 +45,8 @@ func (m *dateMatch) search(p *dateProgram, line []byte, limit int) (start, end i
 // start says that p can match at the line's start only.
 func (p *dateProgram) start() bool {
 	for _, in := range p.inst {
-		if in.op != opOpen {
-			return in.op == opAssert && in.assert == assertStart
+		if in.op != dateOpOpen {
+			return in.op == dateOpAssert && in.assert == assertStart
 		}
 	}
 	return false
@@ -63,41 +63,41 @@ func (m *dateMatch) run(p *dateProgram, line []byte, start int) (end int, ok boo
 		in := &p.inst[pc]
 		good := true
 		switch in.op {
-		case opSet:
+		case dateOpSet:
 			good = pos < len(line) && in.set.has(line[pos])
 			pos++
 			pc++
-		case opLetter:
+		case dateOpLetter:
 			good = m.first(p, line, pc, pos) && m.take(p, &pc, &pos, in.letter.match(line, pos, in.fold))
-		case opSplit:
+		case dateOpSplit:
 			if good = m.first(p, line, pc, pos); good {
 				m.stack = append(m.stack, dateJob{pc: in.y, pos: int32(pos)})
 				pc = in.x
 			}
-		case opJump:
+		case dateOpJump:
 			pc = in.x
-		case opOpen, opClose:
+		case dateOpOpen, dateOpClose:
 			m.note(in.slot, in.op, pos)
 			pc++
-		case opRun:
+		case dateOpRun:
 			from := pos
 			for pos < len(line) && in.set.has(line[pos]) {
 				pos++
 			}
 			good = pos-from >= int(in.x)
 			pc++
-		case opNonWord:
+		case dateOpNonWord:
 			n := nonWord(line, pos)
 			good = n > 0
 			pos += n
 			pc++
-		case opAssert:
+		case dateOpAssert:
 			good = in.assert.holds(line, pos)
 			pc++
-		case opLook:
+		case dateOpLook:
 			good = in.look.holds(line, pos)
 			pc++
-		case opMatch:
+		case dateOpMatch:
 			return pos, true
 		}
 		if !good && !m.back(p, &pc, &pos) {
@@ -127,7 +127,7 @@ func (m *dateMatch) take(p *dateProgram, pc *int32, pos *int, w widthList) bool 
 func (m *dateMatch) note(slot dateSlot, op dateOp, pos int) {
 	old := m.slot[slot]
 	m.stack = append(m.stack, dateJob{pc: -1 - int32(slot), pos: old[0], left: widthList(old[1])})
-	if op == opOpen {
+	if op == dateOpOpen {
 		m.slot[slot] = [2]int32{int32(pos), int32(pos)}
 	} else {
 		m.slot[slot][1] = int32(pos)

@@ -20,17 +20,17 @@ type dateProgram struct {
 type dateOp uint8
 
 const (
-	opSet     dateOp = iota // one byte of set
-	opNonWord               // one character that is not a letter, a digit or "_"
-	opLetter                // a strptime letter into slot
-	opSplit                 // x first, then y
-	opJump
-	opOpen  // the slot begins here
-	opClose // the slot ends here
-	opRun   // as many bytes of set as there are, at least x
-	opAssert
-	opLook
-	opMatch
+	dateOpSet     dateOp = iota // one byte of set
+	dateOpNonWord               // one character that is not a letter, a digit or "_"
+	dateOpLetter                // a strptime letter into slot
+	dateOpSplit                 // x first, then y
+	dateOpJump
+	dateOpOpen  // the slot begins here
+	dateOpClose // the slot ends here
+	dateOpRun   // as many bytes of set as there are, at least x
+	dateOpAssert
+	dateOpLook
+	dateOpMatch
 )
 
 type dateInst struct {
@@ -66,42 +66,42 @@ func (c *dateCompiler) node(n *dateNode, follow *byteSet) error {
 		return errDateTooBig
 	}
 	switch n.op {
-	case nodeCat:
+	case dateNodeCat:
 		return c.sequence(n.sub, follow)
-	case nodeAlt:
+	case dateNodeAlt:
 		return c.alternatives(n.sub, follow)
-	case nodeSet:
-		c.emit(dateInst{op: opSet, set: n.set})
-	case nodeNonWord:
-		c.emit(dateInst{op: opNonWord})
-	case nodeAssert:
-		c.emit(dateInst{op: opAssert, assert: n.assert})
-	case nodeLook:
-		c.emit(dateInst{op: opLook, look: n.look})
-	case nodeLetter:
+	case dateNodeSet:
+		c.emit(dateInst{op: dateOpSet, set: n.set})
+	case dateNodeNonWord:
+		c.emit(dateInst{op: dateOpNonWord})
+	case dateNodeAssert:
+		c.emit(dateInst{op: dateOpAssert, assert: n.assert})
+	case dateNodeLook:
+		c.emit(dateInst{op: dateOpLook, look: n.look})
+	case dateNodeLetter:
 		c.open(n)
-		c.emit(dateInst{op: opLetter, letter: n.letter, slot: n.slot, fold: n.fold})
+		c.emit(dateInst{op: dateOpLetter, letter: n.letter, slot: n.slot, fold: n.fold})
 		c.close(n)
-	case nodeGroup:
+	case dateNodeGroup:
 		c.open(n)
 		if err := c.node(n.sub[0], follow); err != nil {
 			return err
 		}
 		c.close(n)
-	case nodeRepeat:
+	case dateNodeRepeat:
 		return c.repeat(n, follow)
-	case nodeRef:
+	case dateNodeRef:
 		return fmt.Errorf("byte %d: a back-reference (?P=%s) must stand behind a group of single characters of that name",
 			n.at+1, n.name)
 	}
 	return nil
 }
 
-func (c *dateCompiler) open(n *dateNode)  { c.mark(n, opOpen) }
-func (c *dateCompiler) close(n *dateNode) { c.mark(n, opClose) }
+func (c *dateCompiler) open(n *dateNode)  { c.mark(n, dateOpOpen) }
+func (c *dateCompiler) close(n *dateNode) { c.mark(n, dateOpClose) }
 
 func (c *dateCompiler) mark(n *dateNode, op dateOp) {
-	if n.op == nodeGroup && n.slot != slotCount {
+	if n.op == dateNodeGroup && n.slot != slotCount {
 		c.emit(dateInst{op: op, slot: n.slot})
 	}
 	if n.cut {
@@ -130,14 +130,14 @@ func (c *dateCompiler) alternatives(sub []*dateNode, follow *byteSet) error {
 	for i, s := range sub {
 		split := -1
 		if i+1 < len(sub) {
-			split = c.emit(dateInst{op: opSplit})
+			split = c.emit(dateInst{op: dateOpSplit})
 			c.inst[split].x = int32(len(c.inst))
 		}
 		if err := c.node(s, follow); err != nil {
 			return err
 		}
 		if split >= 0 {
-			jumps = append(jumps, c.emit(dateInst{op: opJump}))
+			jumps = append(jumps, c.emit(dateInst{op: dateOpJump}))
 			c.inst[split].y = int32(len(c.inst))
 		}
 	}
@@ -152,7 +152,7 @@ func (c *dateCompiler) repeat(n *dateNode, follow *byteSet) error {
 	body := n.sub[0]
 	if set, ok := singleSet(body); ok && n.max < 0 && !n.lazy && !body.captures() &&
 		follow != nil && set.disjoint(*follow) {
-		c.emit(dateInst{op: opRun, set: set, x: int32(n.min)})
+		c.emit(dateInst{op: dateOpRun, set: set, x: int32(n.min)})
 		return nil
 	}
 	for range n.min {
@@ -165,7 +165,7 @@ func (c *dateCompiler) repeat(n *dateNode, follow *byteSet) error {
 	}
 	var splits []int
 	for range n.max - n.min {
-		splits = append(splits, c.emit(dateInst{op: opSplit}))
+		splits = append(splits, c.emit(dateInst{op: dateOpSplit}))
 		if err := c.node(body, follow); err != nil {
 			return err
 		}
@@ -183,11 +183,11 @@ func (c *dateCompiler) loop(n *dateNode) error {
 	if _, empty := firstBytes(n.sub[0]); empty {
 		return fmt.Errorf("byte %d: what may match nothing is repeated without limit", n.at+1)
 	}
-	split := c.emit(dateInst{op: opSplit})
+	split := c.emit(dateInst{op: dateOpSplit})
 	if err := c.node(n.sub[0], nil); err != nil {
 		return err
 	}
-	c.emit(dateInst{op: opJump, x: int32(split)})
+	c.emit(dateInst{op: dateOpJump, x: int32(split)})
 	c.branch(split, int32(split+1), int32(len(c.inst)), n.lazy)
 	return nil
 }
@@ -201,7 +201,7 @@ func (c *dateCompiler) branch(split int, in, out int32, lazy bool) {
 
 // captures says that n, or something in it, is remembered.
 func (n *dateNode) captures() bool {
-	if n.cut || n.op == nodeLetter || n.op == nodeGroup && n.slot != slotCount {
+	if n.cut || n.op == dateNodeLetter || n.op == dateNodeGroup && n.slot != slotCount {
 		return true
 	}
 	for _, s := range n.sub {
@@ -216,26 +216,26 @@ func (n *dateNode) captures() bool {
 // too small.
 func firstBytes(n *dateNode) (set byteSet, empty bool) {
 	switch n.op {
-	case nodeSet:
+	case dateNodeSet:
 		return n.set, false
-	case nodeNonWord:
+	case dateNodeNonWord:
 		word, _ := classSet('w')
 		return word.negate(), false
-	case nodeLetter:
+	case dateNodeLetter:
 		return n.letter.first(n.fold), false
-	case nodeGroup:
+	case dateNodeGroup:
 		return firstBytes(n.sub[0])
-	case nodeRepeat:
+	case dateNodeRepeat:
 		set, empty = firstBytes(n.sub[0])
 		return set, empty || n.min == 0
-	case nodeAlt:
+	case dateNodeAlt:
 		for _, s := range n.sub {
 			f, e := firstBytes(s)
 			set.union(f)
 			empty = empty || e
 		}
 		return set, empty
-	case nodeCat:
+	case dateNodeCat:
 		for _, s := range n.sub {
 			f, e := firstBytes(s)
 			set.union(f)
@@ -276,22 +276,22 @@ func (l dateLetter) begins(c byte) bool {
 }
 
 // compileDate makes a program of a whole pattern.
-func compileDate(n *dateNode, t template) (*dateProgram, error) {
+func compileDate(n *dateNode, t dateTemplate) (*dateProgram, error) {
 	c := dateCompiler{}
 	if err := c.node(n, nil); err != nil {
 		return nil, err
 	}
-	c.emit(dateInst{op: opMatch})
+	c.emit(dateInst{op: dateOpMatch})
 	p := &dateProgram{text: t.name, inst: c.inst}
 	p.first, p.anyFirst = firstBytes(n)
 	for i := range p.inst {
 		in := &p.inst[i]
 		switch in.op {
-		case opSplit, opLetter:
+		case dateOpSplit, dateOpLetter:
 			in.place = int32(p.places)
 			p.places++
 		}
-		if in.op == opLetter || in.op == opOpen {
+		if in.op == dateOpLetter || in.op == dateOpOpen {
 			p.slots |= 1 << in.slot
 		}
 	}
@@ -301,10 +301,10 @@ func compileDate(n *dateNode, t template) (*dateProgram, error) {
 
 // endsLine says that n matches at the line's end only.
 func endsLine(n *dateNode) bool {
-	for len(n.sub) > 0 && (n.op == nodeCat || n.op == nodeGroup) {
+	for len(n.sub) > 0 && (n.op == dateNodeCat || n.op == dateNodeGroup) {
 		n = n.sub[len(n.sub)-1]
 	}
-	return n.op == nodeAssert && n.assert == assertEnd
+	return n.op == dateNodeAssert && n.assert == assertEnd
 }
 
 // check refuses what can be found and never read.

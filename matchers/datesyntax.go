@@ -9,34 +9,34 @@ import (
 // A dateNode is a datepattern taken apart: the part of Python's regex language that date patterns are written in,
 // and the strptime letters.
 type dateNode struct {
-	op       nodeOp
-	set      byteSet     // nodeSet
-	letter   dateLetter  // nodeLetter
-	slot     dateSlot    // nodeLetter, nodeGroup; slotCount: none
+	op       dateNodeOp
+	set      byteSet     // dateNodeSet
+	letter   dateLetter  // dateNodeLetter
+	slot     dateSlot    // dateNodeLetter, dateNodeGroup; slotCount: none
 	cut      bool        // what it takes is cut out of the line
-	fold     bool        // nodeLetter
-	name     string      // nodeGroup, nodeRef: "" if it has none
-	min, max int         // nodeRepeat; max -1: no limit
-	lazy     bool        // nodeRepeat
-	assert   dateAssert  // nodeAssert
-	look     *lookAround // nodeLook
+	fold     bool        // dateNodeLetter
+	name     string      // dateNodeGroup, dateNodeRef: "" if it has none
+	min, max int         // dateNodeRepeat; max -1: no limit
+	lazy     bool        // dateNodeRepeat
+	assert   dateAssert  // dateNodeAssert
+	look     *lookAround // dateNodeLook
 	sub      []*dateNode
 	at       int // its place in the pattern
 }
 
-type nodeOp uint8
+type dateNodeOp uint8
 
 const (
-	nodeCat nodeOp = iota
-	nodeAlt
-	nodeSet // one byte
-	nodeNonWord
-	nodeLetter
-	nodeGroup // a group that is captured or named
-	nodeRepeat
-	nodeRef
-	nodeAssert
-	nodeLook
+	dateNodeCat dateNodeOp = iota
+	dateNodeAlt
+	dateNodeSet // one byte
+	dateNodeNonWord
+	dateNodeLetter
+	dateNodeGroup // a group that is captured or named
+	dateNodeRepeat
+	dateNodeRef
+	dateNodeAssert
+	dateNodeLook
 )
 
 // A dateAssert is a condition on a place.
@@ -64,8 +64,8 @@ func (a dateAssert) holds(line []byte, pos int) bool {
 	return !inWord(line, pos)
 }
 
-// maxRepeat bounds {m,n}, and with it the size of what a pattern compiles to.
-const maxRepeat = 64
+// maxDateRepeat bounds {m,n}, and with it the size of what a pattern compiles to.
+const maxDateRepeat = 64
 
 // A dateParser reads one pattern.
 type dateParser struct {
@@ -99,7 +99,7 @@ func (p *dateParser) alternatives() (*dateNode, error) {
 		return nil, p.errorf(p.pos, "brackets nested more than 50 deep")
 	}
 	defer func() { p.depth-- }()
-	alt := &dateNode{op: nodeAlt, at: p.pos}
+	alt := &dateNode{op: dateNodeAlt, at: p.pos}
 	for {
 		n, err := p.sequence()
 		if err != nil {
@@ -117,7 +117,7 @@ func (p *dateParser) alternatives() (*dateNode, error) {
 }
 
 func (p *dateParser) sequence() (*dateNode, error) {
-	cat := &dateNode{op: nodeCat, at: p.pos}
+	cat := &dateNode{op: dateNodeCat, at: p.pos}
 	for p.more() && !p.peek("|") && !p.peek(")") {
 		n, err := p.atom()
 		if err != nil {
@@ -151,10 +151,10 @@ func (p *dateParser) repeats(n *dateNode) (*dateNode, error) {
 	default:
 		return n, nil
 	}
-	if min > maxRepeat || max > maxRepeat || max >= 0 && min > max {
-		return nil, p.errorf(at, "%s repeats more than %d times, or less than not at all", p.text[at:p.pos], maxRepeat)
+	if min > maxDateRepeat || max > maxDateRepeat || max >= 0 && min > max {
+		return nil, p.errorf(at, "%s repeats more than %d times, or less than not at all", p.text[at:p.pos], maxDateRepeat)
 	}
-	r := &dateNode{op: nodeRepeat, min: min, max: max, sub: []*dateNode{n}, at: at}
+	r := &dateNode{op: dateNodeRepeat, min: min, max: max, sub: []*dateNode{n}, at: at}
 	r.lazy = p.accept("?")
 	if p.peek("*") || p.peek("+") {
 		return nil, p.errorf(p.pos, "%q repeats what is repeated already", p.text[p.pos:p.pos+1])
@@ -202,13 +202,13 @@ func (p *dateParser) atom() (*dateNode, error) {
 		return p.group(at)
 	case '[':
 		set, err := p.class(at)
-		return &dateNode{op: nodeSet, set: set, at: at}, err
+		return &dateNode{op: dateNodeSet, set: set, at: at}, err
 	case '.':
-		return &dateNode{op: nodeSet, set: setOf("\n").negate(), at: at}, nil
+		return &dateNode{op: dateNodeSet, set: setOf("\n").negate(), at: at}, nil
 	case '^':
-		return &dateNode{op: nodeAssert, assert: assertStart, at: at}, nil
+		return &dateNode{op: dateNodeAssert, assert: assertStart, at: at}, nil
 	case '$':
-		return &dateNode{op: nodeAssert, assert: assertEnd, at: at}, nil
+		return &dateNode{op: dateNodeAssert, assert: assertEnd, at: at}, nil
 	case '*', '+', '?':
 		return nil, p.errorf(at, "%q repeats nothing", string(c))
 	case '\\':
@@ -224,7 +224,7 @@ func (p *dateParser) literal(c byte, at int) *dateNode {
 	if p.fold {
 		set = set.fold()
 	}
-	return &dateNode{op: nodeSet, set: set, at: at}
+	return &dateNode{op: dateNodeSet, set: set, at: at}
 }
 
 // percent reads a strptime letter; %% is a percent sign.
@@ -250,7 +250,7 @@ func (p *dateParser) percent(at int) (*dateNode, error) {
 	if letter == letterNone {
 		return nil, p.errorf(at, "unknown date letter %q (a percent sign is written %%%%)", "%"+word)
 	}
-	node := &dateNode{op: nodeLetter, letter: letter, slot: slot, fold: p.fold, at: at}
+	node := &dateNode{op: dateNodeLetter, letter: letter, slot: slot, fold: p.fold, at: at}
 	p.groups = append(p.groups, node)
 	return node, nil
 }
@@ -270,7 +270,7 @@ func (p *dateParser) escape(at int) (*dateNode, error) {
 	c := p.text[p.pos]
 	p.pos++
 	assert := func(a dateAssert) (*dateNode, error) {
-		return &dateNode{op: nodeAssert, assert: a, at: at}, nil
+		return &dateNode{op: dateNodeAssert, assert: a, at: at}, nil
 	}
 	switch c {
 	case 'b':
@@ -283,7 +283,7 @@ func (p *dateParser) escape(at int) (*dateNode, error) {
 		return assert(assertEnd)
 	}
 	if set, ok := classSet(c); ok {
-		return &dateNode{op: nodeSet, set: set, at: at}, nil
+		return &dateNode{op: dateNodeSet, set: set, at: at}, nil
 	}
 	c, err := p.escapedByte(c, at)
 	return p.literal(c, at), err

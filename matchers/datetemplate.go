@@ -80,8 +80,8 @@ var (
 	letters   = regexp.MustCompile(`%[aAbBpc]`)
 )
 
-// A template is one alternative of a datepattern before it is compiled: the text without its anchors' words.
-type template struct {
+// A dateTemplate is one alternative of a datepattern before it is compiled: the text without its anchors' words.
+type dateTemplate struct {
 	text             string // as it is compiled
 	name             string // as the user wrote it
 	start            bool   // {^LN-BEG}: at the line's start, behind at most two characters that are no words'
@@ -90,10 +90,10 @@ type template struct {
 
 // expandTemplates turns a datepattern's alternatives into templates, the words {DEFAULT}, {DATE} and {^LN-BEG} into
 // as many as they stand for.
-func expandTemplates(patterns []string) ([]template, error) {
-	var list []template
+func expandTemplates(patterns []string) ([]dateTemplate, error) {
+	var list []dateTemplate
 	known := map[string]bool{}
-	add := func(ts ...template) {
+	add := func(ts ...dateTemplate) {
 		for _, t := range ts {
 			if key := fmt.Sprint(t.text, t.start, t.boundFrom, t.bound); !known[key] {
 				known[key] = true
@@ -131,7 +131,7 @@ func expandTemplates(patterns []string) ([]template, error) {
 
 // allDefaults lists the default templates: those at the line's start first, which nothing inside a line can precede,
 // then, unless anchored, the others.
-func allDefaults(anchored bool) (list []template) {
+func allDefaults(anchored bool) (list []dateTemplate) {
 	for _, d := range defaultTemplates() {
 		if !strings.HasPrefix(d, "^") && !strings.HasPrefix(d, lineStart) {
 			list = append(list, newTemplate(lineStart+d, lineStart+d))
@@ -150,7 +150,7 @@ func allDefaults(anchored bool) (list []template) {
 
 // dateTemplates puts each default template in the place of {DATE}. EPOCH and TAI64N take part only where {DATE}
 // is the whole pattern, as in fail2ban.
-func dateTemplates(p string) (list []template) {
+func dateTemplates(p string) (list []dateTemplate) {
 	for _, d := range defaultTemplates() {
 		d = strings.TrimPrefix(strings.TrimPrefix(d, unbound), lineStart)
 		text := dateWord.ReplaceAllLiteralString(p, d)
@@ -169,8 +169,8 @@ func escaped(p string, word *regexp.Regexp) bool {
 }
 
 // newTemplate reads the words that stand before and around a pattern: {UNB}, {^LN-BEG}, ** and the names of the epochs.
-func newTemplate(p, name string) template {
-	t := template{name: name, boundFrom: true, bound: true}
+func newTemplate(p, name string) dateTemplate {
+	t := dateTemplate{name: name, boundFrom: true, bound: true}
 	if rest, ok := strings.CutPrefix(p, unbound); ok {
 		p, t.boundFrom, t.bound = rest, false, false
 	} else if rest, ok := strings.CutPrefix(p, lineStart); ok {
@@ -194,7 +194,7 @@ func newTemplate(p, name string) template {
 }
 
 // numberTemplate replaces a pattern that is just EPOCH, LEPOCH or TAI64N.
-func numberTemplate(p string, t *template) string {
+func numberTemplate(p string, t *dateTemplate) string {
 	anchor := ""
 	if rest, ok := strings.CutPrefix(p, "^"); ok {
 		p, anchor = rest, "^"
@@ -222,7 +222,7 @@ func numberTemplate(p string, t *template) string {
 }
 
 // trimStars takes the ** off the ends, and the bounds with them; anchors of the line bound by themselves.
-func (t *template) trimStars() {
+func (t *dateTemplate) trimStars() {
 	lead := strings.TrimLeft(t.text, "(")
 	switch {
 	case strings.HasPrefix(lead, "**"):
@@ -246,7 +246,7 @@ func (t *template) trimStars() {
 }
 
 // compile makes the template's program.
-func (t template) compile() (*dateProgram, error) {
+func (t dateTemplate) compile() (*dateProgram, error) {
 	p := dateParser{text: t.text, fold: letters.MatchString(strings.ReplaceAll(t.text, "%%", ""))}
 	n, err := p.alternatives()
 	if err == nil && p.more() {
@@ -259,17 +259,17 @@ func (t template) compile() (*dateProgram, error) {
 	if n, err = expandRefs(n); err != nil {
 		return nil, err
 	}
-	cat := &dateNode{op: nodeCat}
+	cat := &dateNode{op: dateNodeCat}
 	switch {
 	case t.start:
-		skip := &dateNode{op: nodeRepeat, max: 2, sub: []*dateNode{{op: nodeNonWord}}}
-		cat.sub = append(cat.sub, &dateNode{op: nodeAssert, assert: assertStart}, skip)
+		skip := &dateNode{op: dateNodeRepeat, max: 2, sub: []*dateNode{{op: dateNodeNonWord}}}
+		cat.sub = append(cat.sub, &dateNode{op: dateNodeAssert, assert: assertStart}, skip)
 	case t.boundFrom:
-		cat.sub = append(cat.sub, &dateNode{op: nodeAssert, assert: assertOutside})
+		cat.sub = append(cat.sub, &dateNode{op: dateNodeAssert, assert: assertOutside})
 	}
 	cat.sub = append(cat.sub, n)
 	if t.bound {
-		cat.sub = append(cat.sub, &dateNode{op: nodeAssert, assert: assertOutside})
+		cat.sub = append(cat.sub, &dateNode{op: dateNodeAssert, assert: assertOutside})
 	}
 	return compileDate(cat, t)
 }
@@ -277,24 +277,24 @@ func (t template) compile() (*dateProgram, error) {
 // whole makes the first group the one that is cut out; if the pattern has no plain bracket, that is all of it but its anchors.
 func (p *dateParser) whole(n *dateNode) *dateNode {
 	for _, g := range p.groups {
-		if g.op == nodeGroup && g.name == "" {
+		if g.op == dateNodeGroup && g.name == "" {
 			p.groups[0].cut = true
 			return n
 		}
 	}
-	cat := &dateNode{op: nodeCat, sub: []*dateNode{n}}
-	if n.op == nodeCat {
+	cat := &dateNode{op: dateNodeCat, sub: []*dateNode{n}}
+	if n.op == dateNodeCat {
 		*cat = *n
 	}
 	from, to := 0, len(cat.sub)
-	if to > 0 && cat.sub[0].op == nodeAssert && cat.sub[0].assert == assertStart {
+	if to > 0 && cat.sub[0].op == dateNodeAssert && cat.sub[0].assert == assertStart {
 		from = 1
 	}
-	if to > from && cat.sub[to-1].op == nodeAssert && cat.sub[to-1].assert == assertEnd {
+	if to > from && cat.sub[to-1].op == dateNodeAssert && cat.sub[to-1].assert == assertEnd {
 		to--
 	}
-	inner := &dateNode{op: nodeGroup, slot: slotCount, cut: true,
-		sub: []*dateNode{{op: nodeCat, sub: append([]*dateNode(nil), cat.sub[from:to]...)}}}
+	inner := &dateNode{op: dateNodeGroup, slot: slotCount, cut: true,
+		sub: []*dateNode{{op: dateNodeCat, sub: append([]*dateNode(nil), cat.sub[from:to]...)}}}
 	cat.sub = append(append(append([]*dateNode(nil), cat.sub[:from]...), inner), cat.sub[to:]...)
 	return cat
 }
