@@ -66,10 +66,9 @@ func (c *checkpoint) reply(err error) {
 // A saver commits checkpoints beside the stream: one at a time, those that come meanwhile merge. After
 // a failure it takes only a full one, since the changes that were lost are in none of the others.
 type saver struct {
-	store   Store // nil: nothing is kept, and every checkpoint is as good as saved
-	timeout time.Duration
-	log     *zap.Logger
-	now     func() time.Time
+	store Store // nil: nothing is kept, and every checkpoint is as good as saved
+	log   *zap.Logger
+	now   func() time.Time
 
 	wake chan struct{} // has room for one
 	mu   sync.Mutex

@@ -267,8 +267,11 @@ func TestAdoption(t *testing.T) {
 		return p.Run(ctx)
 	}
 	newSink := func(err error) *adopter {
-		return &adopter{keeper{fakeSink: fakeSink{name: "a"}, flushed: make(chan struct{})},
-			[]Action{ban("192.0.2.7/32", "restored", never), ban("198.51.100.7/32", "restored", never)}, err}
+		return &adopter{
+			keeper{fakeSink: fakeSink{name: "a"}, flushed: make(chan struct{})},
+			[]Action{ban("192.0.2.7/32", "restored", never), ban("198.51.100.7/32", "restored", never)},
+			err,
+		}
 	}
 	t.Run("nothing saved", func(t *testing.T) {
 		sink := newSink(nil)
@@ -281,7 +284,7 @@ func TestAdoption(t *testing.T) {
 	})
 	t.Run("a state", func(t *testing.T) {
 		store := &MemStore{}
-		store.Commit(nil, &Checkpoint{Changes: []Change{{Owner: Cursors, Key: []byte("a"), Value: make([]byte, 8)}}})
+		store.Commit(t.Context(), &Checkpoint{Changes: []Change{{Owner: Cursors, Key: []byte("a"), Value: make([]byte, 8)}}})
 		sink := newSink(nil)
 		if err := run(t, store, sink); err != nil {
 			t.Fatal(err)
@@ -300,7 +303,7 @@ func TestAdoption(t *testing.T) {
 
 func TestStateThatCannotBeLoaded(t *testing.T) {
 	store := &MemStore{}
-	store.Commit(nil, &Checkpoint{Changes: []Change{{Owner: "decide", Key: []byte("x"), Value: []byte("y")}}})
+	store.Commit(t.Context(), &Checkpoint{Changes: []Change{{Owner: "decide", Key: []byte("x"), Value: []byte("y")}}})
 	err := controlled(store).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "load the state of decide") {
 		t.Errorf("got %v, want whose state it was", err)

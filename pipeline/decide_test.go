@@ -24,7 +24,7 @@ func prefixes(all ...string) []prefix {
 // decide sends records and actions through d and returns what came out, a line each.
 func decide(t *testing.T, d *Decide, b *Batch) (got []string) {
 	t.Helper()
-	if err := d.Process(nil, b); err != nil {
+	if err := d.Process(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range b.Actions {
@@ -212,10 +212,14 @@ func TestActionJSON(t *testing.T) {
 		a    Action
 		want string
 	}{
-		{Action{Op: Ban, Prefix: prefixes("192.0.2.7/32")[0], Jail: "sshd", Until: until, Hits: 5, Reason: "5 hits in 10m0s"},
-			`{"op":"ban","prefix":"192.0.2.7/32","jail":"sshd","until":"2026-11-23T07:23:11Z","hits":5,"reason":"5 hits in 10m0s"}`},
-		{Action{Op: Unban, Prefix: prefixes("2001:db8::/64")[0], Jail: "j", Ports: []PortRange{{80, 80}, {1, 9}}, Observe: true, Restored: true},
-			`{"op":"unban","prefix":"2001:db8::/64","jail":"j","hits":0,"reason":"","ports":"80,1-9","observe":true,"restored":true}`},
+		{
+			Action{Op: Ban, Prefix: prefixes("192.0.2.7/32")[0], Jail: "sshd", Until: until, Hits: 5, Reason: "5 hits in 10m0s"},
+			`{"op":"ban","prefix":"192.0.2.7/32","jail":"sshd","until":"2026-11-23T07:23:11Z","hits":5,"reason":"5 hits in 10m0s"}`,
+		},
+		{
+			Action{Op: Unban, Prefix: prefixes("2001:db8::/64")[0], Jail: "j", Ports: []PortRange{{80, 80}, {1, 9}}, Observe: true, Restored: true},
+			`{"op":"unban","prefix":"2001:db8::/64","jail":"j","hits":0,"reason":"","ports":"80,1-9","observe":true,"restored":true}`,
+		},
 	} {
 		got, err := c.a.MarshalJSON()
 		if err != nil || string(got) != c.want {

@@ -113,7 +113,7 @@ func (p *Pipeline) newRun() *run {
 		log:      p.Logger,
 		hand:     make(chan order),
 		ended:    make(chan struct{}),
-		free:     make(chan *Batch, 4*depth),
+		free:     make(chan *Batch, depth*(len(p.Stages)+2)),
 		cursors:  make(map[string]*cursor),
 	}
 	if r.log == nil {

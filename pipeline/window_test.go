@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -19,7 +20,7 @@ var (
 // hitAt sends one hit through w and returns its count.
 func hitAt(w *Window, jail string, addr netip.Addr, at time.Time, weight int) int {
 	b := &Batch{Records: []Record{{Kind: Hit, Jail: jail, Addr: addr, Time: at, Weight: weight}}}
-	if err := w.Process(nil, b); err != nil {
+	if err := w.Process(context.Background(), b); err != nil {
 		panic(err)
 	}
 	return b.Records[0].Hits
@@ -87,7 +88,7 @@ func TestWindowForgets(t *testing.T) {
 			w := &Window{Jails: map[string]Jail{"a": {}}}
 			hitAt(w, "a", someone, t0, 1)
 			hitAt(w, "a", another, t0, 1)
-			if err := w.Process(nil, &forget); err != nil {
+			if err := w.Process(t.Context(), &forget); err != nil {
 				t.Fatal(err)
 			}
 			if got := hitAt(w, "a", someone, t0, 1); got != 1 {
@@ -193,7 +194,7 @@ func FuzzWindow(f *testing.F) {
 			weight := 1 + rnd.IntN(3)
 			if rnd.IntN(100) == 0 {
 				forget := &Batch{Records: []Record{{Kind: Forget, Jail: "j", Addr: addr}}}
-				if err := fast.Process(nil, forget); err != nil {
+				if err := fast.Process(t.Context(), forget); err != nil {
 					t.Fatal(err)
 				}
 				delete(slow.hits, addr)
@@ -327,12 +328,12 @@ func BenchmarkWindow(b *testing.B) {
 		for i := range tracked {
 			hitInto(batch, addr(i), t0)
 			if batch.Full() {
-				w.Process(nil, batch)
+				w.Process(b.Context(), batch)
 				batch.reset()
 			}
 		}
 	}
-	w.Process(nil, batch)
+	w.Process(b.Context(), batch)
 	perAddr := float64(heapInUse()-before) / float64(w.Tracked("j"))
 	b.ReportAllocs()
 	at, i := t0, 0
@@ -346,7 +347,7 @@ func BenchmarkWindow(b *testing.B) {
 			hitInto(batch, addr(i%tracked), at)
 			i++
 		}
-		w.Process(nil, batch)
+		w.Process(b.Context(), batch)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(i), "ns/hit")
 	b.ReportMetric(perAddr, "B/addr")
