@@ -1,0 +1,332 @@
+package matchers
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Where Debian's package fail2ban keeps its filters and the sample logs that it is tested with.
+const (
+	stockFilters = "/etc/fail2ban/filter.d"
+	stockTests   = "/usr/lib/python3/dist-packages/fail2ban/tests"
+	debianPython = "/usr/bin/python3" // another python3 in PATH has no fail2ban
+)
+
+func needFail2ban(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(stockTests, "files/logs/sshd")); err != nil {
+		t.Skip("needs Debian's package fail2ban with its tests")
+	}
+}
+
+// An instance is a filter with the options that sample lines are to run through.
+type instance struct {
+	name    string // of the filter
+	base    string // the directory with filter.d
+	options map[string]string
+	prefix  string // what the journal puts before each line
+}
+
+func (i instance) String() string {
+	var options []string
+	for _, k := range slices.Sorted(maps.Keys(i.options)) {
+		options = append(options, k+"="+i.options[k])
+	}
+	if len(options) == 0 {
+		return i.name
+	}
+	return i.name + "[" + strings.Join(options, ",") + "]"
+}
+
+func (i instance) load() (Filter, error) {
+	return LoadFilter(filepath.Join(i.base, "filter.d", i.name+".conf"), i.options)
+}
+
+// A check is one sample line, the instance that it runs through and what is expected of it.
+type check struct {
+	file     string
+	number   int
+	instance instance
+	line     string
+	want     map[string]any // failJSON; nil for a line that must not match
+}
+
+var sampleHead = regexp.MustCompile(`^#+ ?(failJSON|fileOptions|filterOptions|addFILE):(.+)$`)
+
+// corpus reads the sample logs of every filter.
+func corpus(t *testing.T) []check {
+	t.Helper()
+	needFail2ban(t)
+	var checks []check
+	for _, base := range []string{filepath.Dir(stockFilters), testFilters(t)} {
+		files, _ := filepath.Glob(filepath.Join(base, "filter.d/*.conf"))
+		for _, f := range files {
+			name := strings.TrimSuffix(filepath.Base(f), ".conf")
+			if strings.HasSuffix(name, "common") || base != filepath.Dir(stockFilters) && !strings.HasPrefix(name, "zzz-") {
+				continue
+			}
+			checks = append(checks, sampleLog(t, base, name)...)
+		}
+	}
+	return checks
+}
+
+// testFilters lays fail2ban's own zzz- filters out as they are in its build tree, where what they include
+// lies seven directories up, and returns the directory that their filter.d is in.
+func testFilters(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	base := filepath.Join(root, "a/b/c/d/e/f")
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(filepath.Join(base, "filter.d"), 0o700))
+	must(os.Symlink(filepath.Dir(stockFilters), filepath.Join(root, "config")))
+	files, err := filepath.Glob(filepath.Join(stockTests, "config/filter.d/zzz-*.conf"))
+	must(err)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		must(err)
+		must(os.WriteFile(filepath.Join(base, "filter.d", filepath.Base(f)), text, 0o600))
+	}
+	return base
+}
+
+// sampleLog reads the samples of one filter.
+func sampleLog(t *testing.T, base, name string) []check {
+	t.Helper()
+	var checks []check
+	instances := []instance{{name: name, base: base}}
+	common := map[string]any{}
+	files := []string{name}
+	for i := 0; i < len(files); i++ {
+		f, err := os.Open(filepath.Join(stockTests, "files/logs", files[i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		var want map[string]any
+		blocked := false
+		scan := bufio.NewScanner(f)
+		for n := 1; scan.Scan(); n++ {
+			line := scan.Text()
+			if m := sampleHead.FindStringSubmatch(line); m != nil && want == nil {
+				switch m[1] {
+				case "fileOptions":
+					parseJSON(t, m[2], &common)
+				case "addFILE":
+					var more string
+					parseJSON(t, m[2], &more)
+					files = append(files, more)
+				case "filterOptions":
+					instances, blocked = sampleInstances(t, base, name, common, m[2])
+				case "failJSON":
+					want = map[string]any{}
+					parseJSON(t, m[2], &want)
+				}
+				continue
+			}
+			if want == nil && (strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "") {
+				continue
+			}
+			for _, in := range instances {
+				if !blocked && sampleHolds(t, want["constraint"], in) {
+					checks = append(checks, check{files[i], n, in, strings.TrimRight(line, "\r\n"), want})
+				}
+			}
+			want = nil
+		}
+	}
+	return checks
+}
+
+func parseJSON(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// sampleInstances makes instances of filterOptions; blocked says that their condition does not hold.
+func sampleInstances(t *testing.T, base, name string, common map[string]any, text string) (instances []instance, blocked bool) {
+	var list []map[string]any
+	if strings.HasPrefix(strings.TrimSpace(text), "[") {
+		parseJSON(t, text, &list)
+	} else {
+		list = append(list, nil)
+		parseJSON(t, text, &list[0])
+	}
+	for _, given := range list {
+		options := maps.Clone(common)
+		maps.Copy(options, given)
+		in := instance{name: name, base: base, options: map[string]string{}}
+		for k, v := range options {
+			switch {
+			case k == "test.prefix-line":
+				in.prefix = v.(string)
+			case !strings.HasPrefix(k, "test."):
+				in.options[k] = fmt.Sprint(v)
+			}
+		}
+		if sampleHolds(t, options["test.condition"], in) {
+			instances = append(instances, in)
+		} else {
+			blocked = true
+		}
+	}
+	return instances, blocked
+}
+
+// sampleHolds evaluates the few conditions that the corpus has; they are Python.
+func sampleHolds(t *testing.T, condition any, in instance) bool {
+	switch condition {
+	case nil:
+		return true
+	case "name=='sshd'", "name == 'sshd'":
+		return in.name == "sshd"
+	case "opts.get('mode') != 'aggressive'":
+		return in.options["mode"] != "aggressive"
+	case "opts.get('mode') == 'aggressive'":
+		return in.options["mode"] == "aggressive"
+	}
+	t.Fatalf("unknown condition %q", condition)
+	return false
+}
+
+// corpusInstances are the instances of checks, each once.
+func corpusInstances(checks []check) []instance {
+	var list []instance
+	seen := map[string]bool{}
+	for _, c := range checks {
+		if key := c.instance.base + c.instance.String(); !seen[key] {
+			seen[key] = true
+			list = append(list, c.instance)
+		}
+	}
+	return list
+}
+
+// An oracleAnswer is what testdata/oracle.py says about one filter.
+type oracleAnswer struct {
+	FailRegex    *string `json:"failregex"`
+	IgnoreRegex  *string `json:"ignoreregex"`
+	PrefRegex    *string `json:"prefregex"`
+	DatePattern  *string `json:"datepattern"`
+	JournalMatch *string `json:"journalmatch"`
+	MaxLines     *int    `json:"maxlines"`
+	UseDNS       *string `json:"usedns"`
+	Hits         []struct {
+		Line   int               `json:"line"`
+		Rule   int               `json:"rule"`
+		ID     string            `json:"id"`
+		Groups map[string]string `json:"groups"`
+	} `json:"hits"`
+	Timeouts []int `json:"timeouts"`
+}
+
+// askOracle asks the installed fail2ban.
+func askOracle(t *testing.T, instances []instance, lines []string) []oracleAnswer {
+	t.Helper()
+	needFail2ban(t)
+	type spec struct {
+		Name    string            `json:"name"`
+		Base    string            `json:"base"`
+		Options map[string]string `json:"options"`
+	}
+	var request struct {
+		Filters []spec   `json:"filters"`
+		Lines   []string `json:"lines"`
+	}
+	for _, in := range instances {
+		options := in.options
+		if options == nil {
+			options = map[string]string{}
+		}
+		request.Filters = append(request.Filters, spec{in.name, in.base, options})
+	}
+	request.Lines = append([]string{}, lines...)
+	text, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "request.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(debianPython, "testdata/oracle.py", path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("oracle.py: %v", err)
+	}
+	var answers []oracleAnswer
+	for line := range strings.Lines(string(out)) {
+		var a oracleAnswer
+		parseJSON(t, line, &a)
+		answers = append(answers, a)
+	}
+	if len(answers) != len(instances) {
+		t.Fatalf("got %d answers, want %d", len(answers), len(instances))
+	}
+	return answers
+}
+
+// TestLoadFilterAsFail2ban reads every stock filter, with every set of options that the corpus has for
+// it, and compares all that it says with what fail2ban itself makes of it.
+func TestLoadFilterAsFail2ban(t *testing.T) {
+	instances := corpusInstances(corpus(t))
+	for i, want := range askOracle(t, instances, nil) {
+		in := instances[i]
+		t.Run(in.String(), func(t *testing.T) {
+			f, err := in.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			regexes := func(rules []Rule) (list []string) {
+				for _, r := range rules {
+					list = append(list, r.Regex)
+				}
+				return list
+			}
+			nonEmpty := func(s *string) (list []string) {
+				if s != nil {
+					list = slices.DeleteFunc(strings.Split(*s, "\n"), func(s string) bool { return s == "" })
+				}
+				return list
+			}
+			compare := func(what string, got, want []string) {
+				if !slices.Equal(got, want) {
+					t.Errorf("%s: got %q, want %q", what, got, want)
+				}
+			}
+			compare("failregex", regexes(f.FailRegex), nonEmpty(want.FailRegex))
+			compare("ignoreregex", regexes(f.IgnoreRegex), nonEmpty(want.IgnoreRegex))
+			compare("prefregex", []string{f.PrefRegex}, []string{deref(want.PrefRegex)})
+			compare("datepattern", f.DatePattern, nonEmpty(want.DatePattern))
+			compare("journalmatch", f.JournalMatch, nonEmpty(want.JournalMatch))
+			compare("usedns", []string{f.UseDNS}, []string{deref(want.UseDNS)})
+			if f.MaxLines != deref(want.MaxLines) {
+				t.Errorf("maxlines: got %v, want %v", f.MaxLines, deref(want.MaxLines))
+			}
+		})
+	}
+}
+
+func deref[T any](p *T) T {
+	var v T
+	if p != nil {
+		v = *p
+	}
+	return v
+}
