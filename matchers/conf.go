@@ -128,7 +128,7 @@ func (c *conf) rules(option string, values, params map[string]string) []Rule {
 		one := maps.Clone(values)
 		text, err := c.interpolate(definition, line, params, 1)
 		if one[option] = text; err == nil {
-			text, err = substitute(option, one, map[string]int{}, c.tags(params))
+			text, err = substituteOne(option, one, map[string]int{}, c.tags(params))
 		}
 		if err != nil || at.path != c.path {
 			places = nil

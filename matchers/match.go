@@ -45,7 +45,7 @@ type Counts struct {
 type matchSource struct {
 	program *Program
 	matcher *Matcher
-	finders []*dateFinder // by view
+	finders []*Finder // by view
 }
 
 // Process judges the lines of b.
@@ -109,7 +109,7 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 }
 
 // hit makes a record of a match.
-func (m *Match) hit(dates *dateFinder, found *match, b *pipeline.Batch) {
+func (m *Match) hit(dates *Finder, found *match, b *pipeline.Batch) {
 	host, ok := found.host()
 	if !ok {
 		m.count(func(c *Counts) { c.NoHost.Add(1) })
@@ -128,7 +128,7 @@ func (m *Match) hit(dates *dateFinder, found *match, b *pipeline.Batch) {
 
 // when is the time that counts for a hit. r.Time is when it was read: what lies behind that has not
 // happened yet.
-func (m *Match) when(dates *dateFinder, r *pipeline.Record, live bool) time.Time {
+func (m *Match) when(dates *Finder, r *pipeline.Record, live bool) time.Time {
 	read := r.Time
 	if r.Dated || r.Date.Len() == 0 {
 		return read

@@ -17,7 +17,7 @@ type Parse struct {
 	// source name and instance.
 	Programs func(source string) *Program
 
-	sources map[string]*dateFinder
+	sources map[string]*Finder
 }
 
 // Process finds the dates in b.
@@ -37,7 +37,7 @@ func (p *Parse) Process(_ context.Context, b *pipeline.Batch) error {
 	return nil
 }
 
-func (p *Parse) finder(source string) *dateFinder {
+func (p *Parse) finder(source string) *Finder {
 	f, known := p.sources[source]
 	if known {
 		return f
@@ -46,7 +46,7 @@ func (p *Parse) finder(source string) *dateFinder {
 		f = program.views[0].dates.Finder()
 	}
 	if p.sources == nil {
-		p.sources = map[string]*dateFinder{}
+		p.sources = map[string]*Finder{}
 	}
 	p.sources[source] = f
 	return f

@@ -26,7 +26,7 @@ type Program struct {
 // A view is what jails with the same idea of dates see of a line.
 type view struct {
 	key   string
-	dates *dateFinders
+	dates *Dates
 	jails []*jail
 }
 
@@ -84,7 +84,7 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	if i := slices.IndexFunc(p.views, func(v *view) bool { return v.key == key }); i >= 0 {
 		return p.views[i], nil
 	}
-	dates, err := newDateFinders(jf.Filter.DatePattern, zone)
+	dates, err := NewDates(jf.Filter.DatePattern, DateOptions{Location: zone})
 	if err != nil {
 		return nil, err
 	}

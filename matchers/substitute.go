@@ -21,7 +21,7 @@ func substituteTags(values map[string]string, more func(name string) (string, bo
 			if counts[name] == nil {
 				counts[name] = map[string]int{}
 			}
-			value, err := substitute(name, values, counts[name], more)
+			value, err := substituteOne(name, values, counts[name], more)
 			if err != nil {
 				return fmt.Errorf("option %s: %w", name, err)
 			}
@@ -34,8 +34,8 @@ func substituteTags(values map[string]string, more func(name string) (string, bo
 	return nil
 }
 
-// substitute replaces the tags of one value, from left to right; what replaces a tag is looked at again.
-func substitute(name string, values map[string]string, counts map[string]int, more func(string) (string, bool, error)) (string, error) {
+// substituteOne replaces the tags of one value, from left to right; what replaces a tag is looked at again.
+func substituteOne(name string, values map[string]string, counts map[string]int, more func(string) (string, bool, error)) (string, error) {
 	value := values[name]
 	for from := 0; ; {
 		m := optionTag.FindStringSubmatchIndex(value[from:])
