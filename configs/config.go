@@ -1,0 +1,144 @@
+package configs
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Config is a configuration with every default filled in. It comes from Load, Parse or Default and may
+// be changed before Build; nothing in it is shared with another Config.
+type Config struct {
+	Path       string   `toml:"-"` // the main file; "" if there is none
+	FilterDirs []string `toml:"-"` // where filters are looked for before the shipped ones
+
+	StateDir string `toml:"state_dir"` // bans, history, cursors
+	Socket   string `toml:"socket"`    // control; "" for none
+
+	Log     Log             `toml:"log"`
+	Metrics Metrics         `toml:"metrics"`
+	Paths   map[string]List `toml:"paths"` // what %(name)s stands for in logpath
+
+	Sinks    map[string]Sink  `toml:"-"` // by the names that banaction uses
+	Defaults Jail             `toml:"-"` // what every jail inherits
+	Jails    map[string]*Jail `toml:"-"` // those of the files, and every shipped one, disabled
+}
+
+// Log says where the program's own log goes.
+type Log struct {
+	Level  string `toml:"level"`  // debug, info, warn or error
+	Format string `toml:"format"` // console or json
+	File   string `toml:"file"`   // "" is standard error
+}
+
+// Metrics says where Prometheus may scrape.
+type Metrics struct {
+	Listen string `toml:"listen"` // host:port; "" for nowhere
+}
+
+// A Sink is a back end that bans, under the name that banaction uses.
+type Sink struct {
+	Type         string `toml:"type"`          // nftables or ufw; "" is the sink's name
+	Table        string `toml:"table"`         // nftables: the table, of the family inet
+	Hook         string `toml:"hook"`          // nftables: prerouting or input
+	Priority     int    `toml:"priority"`      // nftables: the chain's; -300 is before conntrack
+	KeepOutgoing bool   `toml:"keep_outgoing"` // nftables: replies to connections opened from here pass
+	Policy       string `toml:"policy"`        // nftables: drop or reject
+}
+
+// DefaultPath is where the program looks for its configuration.
+const DefaultPath = "/etc/banpipe/banpipe.toml"
+
+// builtIn is a Config before any file has been read: no jail, every default.
+func builtIn(path string) *Config {
+	dir := filepath.Dir(DefaultPath)
+	if path != "" {
+		dir = filepath.Dir(path)
+	}
+	return &Config{
+		Path:       path,
+		FilterDirs: []string{filepath.Join(dir, "filter.d")},
+		StateDir:   "/var/lib/banpipe",
+		Socket:     "/run/banpipe/banpipe.sock",
+		Log:        Log{Level: "info", Format: "console"},
+		Paths: map[string]List{
+			"nginx_access_log": {"/var/log/nginx/*access.log"},
+			"nginx_error_log":  {"/var/log/nginx/*error.log"},
+			// Debian and Ubuntu; Fedora, RHEL and openSUSE; Alpine. sshd writes to one of them only.
+			"syslog_authpriv": {"/var/log/auth.log", "/var/log/secure", "/var/log/messages"},
+			"sshd_log":        {"%(syslog_authpriv)s"},
+			"ufw_log":         {"/var/log/ufw.log"},
+		},
+		Sinks:    map[string]Sink{"nftables": nftablesSink(), "ufw": {Type: "ufw"}},
+		Defaults: defaultJail(),
+		Jails:    map[string]*Jail{},
+	}
+}
+
+func nftablesSink() Sink {
+	return Sink{Type: "nftables", Table: "banpipe", Hook: "prerouting", Priority: -300, Policy: "drop"}
+}
+
+// sink reads [sinks.NAME]: the defaults of its type, or what stands there already, and v over them.
+func (c *Config) sink(d *decoder, name string, v *value) {
+	label := fmt.Sprintf("sink %q", name)
+	if v.table() == nil {
+		d.errs.add(v, label, wants(v, "a table"))
+		return
+	}
+	kind, _ := v.at("type").v.(string)
+	if kind == "" {
+		kind = name // [sinks.nftables] need not say it twice
+	}
+	s := nftablesSink()
+	switch kind {
+	case "nftables":
+		d.table(v, label, &s)
+		oneOf(v, &d.errs, label, "hook", s.Hook, "prerouting", "input")
+		oneOf(v, &d.errs, label, "policy", s.Policy, "drop", "reject")
+		if s.Table == "" {
+			d.errs.add(v.at("table"), label+": table", errEmpty)
+		}
+	case "ufw":
+		s = Sink{}
+		one := struct {
+			Type string `toml:"type"`
+		}{}
+		d.table(v, label, &one)
+	default:
+		d.errs.add(v.at("type"), label+": type", choice(kind, []string{"nftables", "ufw"}))
+	}
+	s.Type = kind
+	c.Sinks[name] = s
+}
+
+// check looks at what types cannot say. v is the table that c was read from.
+func (c *Config) check(v *value, errs *Errors) {
+	oneOf(v.at("log"), errs, "log", "level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(v.at("log"), errs, "log", "format", c.Log.Format, "console", "json")
+	for _, path := range [][2]string{{"state_dir", c.StateDir}, {"socket", c.Socket}} {
+		if path[1] != "" && !filepath.IsAbs(path[1]) {
+			errs.add(v.at(path[0]), path[0], mistake("the service has no folder of its own that it could start from", "%q is not an absolute path", path[1]))
+		}
+	}
+	if c.StateDir == "" {
+		errs.add(v.at("state_dir"), "state_dir", errEmpty)
+	}
+}
+
+// oneOf says that the key of the table v is none of the words. A key with the wrong type has been
+// complained about already, and holds its default.
+func oneOf(v *value, errs *Errors, label, key, got string, words ...string) {
+	if !slices.Contains(words, got) {
+		errs.add(v.at(key), label+": "+key, choice(got, words))
+	}
+}
+
+func choice(got string, words []string) error {
+	last := len(words) - 1
+	return mistake(didYouMean(got, words), "%q is not %s or %s", got, strings.Join(words[:last], ", "), words[last])
+}
+
+func keysOf[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }

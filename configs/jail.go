@@ -1,0 +1,152 @@
+package configs
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/banpipe/banpipe/matchers"
+)
+
+// A Jail is one jail as it will run: the built-in defaults, then [defaults], then what its filter says
+// about jails, then its own keys, each over the one before. Slices may be shared between jails and are
+// never changed.
+type Jail struct {
+	Name    string `toml:"-"`
+	Enabled bool   `toml:"enabled"`
+
+	Filter       string `toml:"filter"`       // a name, a path, or "sshd[mode=aggressive]"; "" if the jail is its own filter
+	Mode         string `toml:"mode"`         // the filter's mode, where Filter names none
+	LogPath      List   `toml:"logpath"`      // absolute, globs allowed; %(name)s is already replaced
+	JournalMatch Lines  `toml:"journalmatch"` // journal fields: a space is "and", + is "or"
+
+	MaxRetry   Count    `toml:"maxretry"`   // hits within FindTime that lead to a ban
+	FindTime   Duration `toml:"findtime"`   // how long a hit counts
+	BanTime    Duration `toml:"bantime"`    // how long a ban lasts
+	MaxTracked Count    `toml:"maxtracked"` // addresses that are remembered at most
+	Distinct   string   `toml:"distinct"`   // count different values of this field, not hits; "" counts hits
+
+	IgnoreIP   List  `toml:"ignoreip"`   // never banned: addresses, networks, host names, file:PATH; a jail's add to the defaults'
+	IgnoreSelf bool  `toml:"ignoreself"` // this machine's addresses and default gateways are never banned
+	Port       Ports `toml:"port"`       // what a ban closes; none: all ports
+	BanAction  List  `toml:"banaction"`  // names of sinks
+	Enforce    bool  `toml:"enforce"`    // false: decide and report, ban nobody
+
+	// What the filter says, said by the jail instead. With FailRegex and without a filter key the jail is
+	// its own filter and no other is looked for.
+	PrefRegex   string `toml:"prefregex"`
+	FailRegex   Rules  `toml:"failregex"`
+	IgnoreRegex Rules  `toml:"ignoreregex"`
+	DatePattern Lines  `toml:"datepattern"`
+
+	// Loaded is the filter, with the jail's words over it; nil if Problem is set.
+	Loaded *matchers.Filter `toml:"-"`
+	// Problem is why the jail cannot run although its keys are right: its filter is missing or wrong. The
+	// other jails can; Build reports it.
+	Problem error `toml:"-"`
+	// Guessed is set if LogPath and JournalMatch are the filter's: places to look at rather than ones that
+	// somebody said are there.
+	Guessed bool `toml:"-"`
+
+	at *value // the jail's table, for mistakes found later; nil for a shipped one
+}
+
+func defaultJail() Jail {
+	return Jail{
+		MaxRetry:   5,
+		FindTime:   Duration(10 * time.Minute),
+		BanTime:    Duration(10 * time.Minute),
+		MaxTracked: 100_000,
+		IgnoreIP:   List{"127.0.0.0/8", "::1"},
+		IgnoreSelf: true,
+		BanAction:  List{"nftables"},
+		Enforce:    true,
+	}
+}
+
+func (j *Jail) label() string {
+	if j.Name == "" {
+		return "defaults"
+	}
+	return fmt.Sprintf("jail %q", j.Name)
+}
+
+// check looks at what types cannot say of the keys that v sets.
+func (j *Jail) check(v *value, errs *Errors, sinks map[string]Sink) {
+	fail := func(key string, err error) {
+		if v.has(key) && err != nil {
+			errs.add(v.at(key), join(j.label(), key), err)
+		}
+	}
+	if j.FindTime <= 0 {
+		fail("findtime", mistake(durationHint, "want a time that ends, and is not 0"))
+	}
+	if j.BanTime == 0 {
+		fail("bantime", mistake("enforce = false decides and reports without banning", "a ban of no length bans nobody"))
+	}
+	if v.has("port") && len(v.at("port").words()) == 0 {
+		fail("port", mistake("leave port out to close all ports", "is empty"))
+	}
+	for _, word := range j.IgnoreIP {
+		if v.has("ignoreip") {
+			_, _, err := parseIgnore(word)
+			fail("ignoreip", err)
+		}
+	}
+	for _, name := range j.BanAction {
+		if _, ok := sinks[name]; !ok {
+			fail("banaction", mistake(didYouMean(name, keysOf(sinks)), "there is no sink %q", name))
+		}
+	}
+	if len(j.BanAction) == 0 {
+		fail("banaction", mistake("enforce = false decides and reports without banning", "is empty"))
+	}
+	for _, path := range j.LogPath {
+		if !filepath.IsAbs(path) {
+			fail("logpath", mistake(`a path with spaces must stand in a list: ["/var/log/my app.log"]`, "%q is not an absolute path", path))
+		} else if _, err := filepath.Match(path, "/"); err != nil {
+			fail("logpath", mistake("", "%q: %v", path, err))
+		}
+	}
+}
+
+// words counts what a list or a string of words holds.
+func (v *value) words() List {
+	switch x := v.v.(type) {
+	case []*value:
+		return make(List, len(x))
+	case string:
+		return strings.Fields(x)
+	}
+	return List{""}
+}
+
+// overlay puts the jail's own regexes over its filter's, as fail2ban lets a jail set any option of its
+// filter.
+func (j *Jail) overlay(f matchers.Filter) *matchers.Filter {
+	if len(j.FailRegex) > 0 || len(j.IgnoreRegex) > 0 || j.PrefRegex != "" {
+		f.Path = j.at.file // the lines of the rules are lines of this file
+	}
+	if j.PrefRegex != "" {
+		f.PrefRegex = j.PrefRegex
+	}
+	if len(j.FailRegex) > 0 {
+		f.FailRegex = j.FailRegex
+	}
+	if len(j.IgnoreRegex) > 0 {
+		f.IgnoreRegex = j.IgnoreRegex
+	}
+	if len(j.DatePattern) > 0 {
+		f.DatePattern = j.DatePattern
+	}
+	return &f
+}
+
+// validName says whether a jail may be called so: its name stands in logs, metrics and on command lines.
+func validName(name string) bool {
+	ok := func(c byte) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.", c) >= 0
+	}
+	return name != "" && len(name) <= 64 && span(name, ok) == len(name)
+}
