@@ -79,17 +79,17 @@ func (d *Dates) fields(slots *dateSlots, line []byte, ref int64) (f dateFields, 
 	f.hour, f.minute, f.second = number(text(slotHour)), number(text(slotMinute)), number(text(slotSecond))
 	f.nanos = nanos(text(slotFraction))
 	if t := text(slotHour12); t != nil {
-		f.hour = number(t) % 12
+		if f.hour = number(t); f.hour == 12 {
+			f.hour = 0
+		}
 		if half := text(slotAMPM); half != nil && half[0]|0x20 == 'p' {
 			f.hour += 12
 		}
-		if number(t) > 12 {
-			return f, false
-		}
 	}
-	if !f.valid() || !d.zone(&f, text) {
+	if !f.valid() {
 		return f, false
 	}
+	d.zone(&f, text)
 	if t := text(slotYear); t != nil {
 		if f.year = number(t); f.year == 0 {
 			return f, false
@@ -114,22 +114,18 @@ func absolute(f *dateFields, text func(dateSlot) []byte) (ok, done bool) {
 	return false, false
 }
 
-// zone reads the zone that the date names.
-func (d *Dates) zone(f *dateFields, text func(dateSlot) []byte) bool {
+// zone reads the zone that the date names. A name that is not known, such as a word that happens to stand before the
+// date, counts as none.
+func (d *Dates) zone(f *dateFields, text func(dateSlot) []byte) {
 	t := text(slotOffset)
 	if t == nil {
 		t = text(slotZone)
 	}
-	if t == nil {
-		return true
+	if int(matchUTC(t, 0, true)) == len(t) {
+		f.zoned = t != nil
+		return
 	}
-	f.zoned = true
-	var ok bool
-	if matchUTC(t, 0, true) != 0 {
-		return true
-	}
-	f.east, ok = d.zones.seconds(t)
-	return ok
+	f.east, f.zoned = d.zones.seconds(t)
 }
 
 // calendar reads the day: by month and day, by the day of the year, or by week and weekday.

@@ -61,7 +61,6 @@ func TestDatesDefault(t *testing.T) {
 		{date: "2005-01-23T15:59:59 -05"},
 		{date: "20050123T215959"},
 		{date: "20050123 215959"},
-		{date: "20050123215959"},
 		{date: "<01/23/05@21:59:59>", start: true},
 		{date: "050123 21:59:59"},
 		{date: "Jan-23-05 21:59:59", start: true},

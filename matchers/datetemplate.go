@@ -44,8 +44,8 @@ func defaultTemplates() []string {
 		`%b %d, %ExY %I:%M:%S %p`,
 		// Apr-27-13 02:33:06 at the line's start
 		`^%b-%d-%Exy ` + clock,
-		// 20050123T215959, 20050123215959, 20050123 215959.123Z
-		`%ExY%Exm%Exd(?:T| {0,2})%ExH%ExM%ExS(?:[.,]%f)?` + zone,
+		// 20050123T215959, 20050123 215959.123Z
+		`%ExY%Exm%Exd(?:T| {1,2})%ExH%ExM%ExS(?:[.,]%f)?` + zone,
 		// PDT Apr 16 21:05:29
 		`(?:%Z )?` + syslog,
 		// +00:00 Jan 23 21:59:59.011 2005
