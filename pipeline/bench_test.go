@@ -59,26 +59,26 @@ func BenchmarkSendPerLine(b *testing.B) {
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
 		in := make(chan []byte, 1024)
-		go func() {
-			defer close(in)
-			for range lines {
-				select {
-				case in <- make([]byte, 136):
-				case <-ctx.Done():
-				}
+		pass := func(ctx context.Context, out chan<- []byte, l []byte) {
+			select {
+			case out <- l:
+			case <-ctx.Done():
 			}
-		}()
+		}
+		go func(out chan<- []byte) {
+			defer close(out)
+			for range lines {
+				pass(ctx, out, make([]byte, 136))
+			}
+		}(in)
 		for range 4 {
 			out := make(chan []byte, 1024)
-			go func(in <-chan []byte) {
+			go func(in <-chan []byte, out chan<- []byte) {
 				defer close(out)
 				for l := range in {
-					select {
-					case out <- l:
-					case <-ctx.Done():
-					}
+					pass(ctx, out, l)
 				}
-			}(in)
+			}(in, out)
 			in = out
 		}
 		for range in {

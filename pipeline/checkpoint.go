@@ -47,12 +47,15 @@ func (c *checkpoint) copy(p []byte) []byte {
 	return c.arena[start:len(c.arena):len(c.arena)]
 }
 
+func (c *checkpoint) empty() bool { return len(c.Changes) == 0 && len(c.Events) == 0 && !c.Full }
+
 // add appends what the later checkpoint d holds.
 func (c *checkpoint) add(d *checkpoint) {
 	if d.Full {
 		c.Full, c.Changes = true, nil
 	}
 	c.Changes = append(c.Changes, d.Changes...)
+	c.Events = append(c.Events, d.Events...)
 	c.answers = append(c.answers, d.answers...)
 }
 
@@ -73,12 +76,13 @@ type saver struct {
 	wake chan struct{} // has room for one
 	mu   sync.Mutex
 	// guarded by mu
-	next   *checkpoint // waits to be committed
-	busy   bool        // one is being committed
-	broken bool        // the last commit failed
-	retry  time.Time   // not before: the next full one
-	wait   backoff
-	closed bool
+	next    *checkpoint // waits to be committed
+	busy    bool        // one is being committed
+	broken  bool        // the last commit failed
+	unsaved []Event     // of failed checkpoints: a full one does not have them by itself
+	retry   time.Time   // not before: the next full one
+	wait    backoff
+	closed  bool
 }
 
 // want says whether a checkpoint by time is due, and whether it has to be full.
@@ -102,11 +106,12 @@ func (s *saver) put(c *checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.store == nil || len(c.Changes) == 0 && !c.Full && s.next == nil && !s.busy && !s.broken:
+	case s.store == nil || c.empty() && s.next == nil && !s.busy && !s.broken:
 		c.reply(nil)
 		return
 	case s.broken && !c.Full:
 		// It was collected before the failure was known.
+		s.keep(c.Events)
 		c.reply(errNotSaved)
 		return
 	case s.next != nil:
@@ -154,7 +159,19 @@ func (s *saver) run(ctx context.Context) {
 	}
 }
 
+// keep holds on to events until a checkpoint can carry them; of too many the oldest go.
+func (s *saver) keep(events []Event) {
+	s.unsaved = append(s.unsaved, events...)
+	if n := len(s.unsaved) - maxEvents; n > 0 {
+		s.unsaved = append(s.unsaved[:0], s.unsaved[n:]...)
+	}
+}
+
 func (s *saver) commit(ctx context.Context, c *checkpoint) {
+	s.mu.Lock()
+	c.Events = append(s.unsaved, c.Events...)
+	s.unsaved = nil
+	s.mu.Unlock()
 	err := s.store.Commit(ctx, &c.Checkpoint)
 	s.mu.Lock()
 	s.busy = false
@@ -168,7 +185,11 @@ func (s *saver) commit(ctx context.Context, c *checkpoint) {
 		c.reply(nil)
 		return
 	}
+	s.keep(c.Events)
 	lost := s.next // it builds on what was not saved
+	if lost != nil {
+		s.keep(lost.Events)
+	}
 	s.next, s.broken = nil, true
 	wait := s.wait.next()
 	s.retry = s.now().Add(wait)

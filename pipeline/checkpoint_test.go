@@ -324,3 +324,31 @@ func TestOneRunAtATime(t *testing.T) {
 		<-ended
 	})
 }
+
+// The history has every ban with the lines that led to it, also those of a time when nothing could be saved.
+func TestHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &brokenStore{err: errTest}
+		jails := map[string]Jail{"j": {MaxRetry: 2, BanTime: -1}}
+		heal := StageFunc(func(_ context.Context, b *Batch) error {
+			if time.Sleep(5 * time.Second); len(b.Records) > 0 && string(b.Records[0].Line) == "192.0.2.2" {
+				store.set(nil)
+			}
+			return nil
+		})
+		all := []string{"192.0.2.1", "192.0.2.9", "192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3", "192.0.2.3"}
+		mustRun(t, &Pipeline{
+			Sources: []Source{&lines{name: "a", all: all, batch: 1}},
+			Stages:  []Stage{heal, hits(1), &Window{Jails: jails}, &Decide{Jails: jails}},
+			Store:   store,
+		})
+		var got []string
+		for _, e := range store.events {
+			got = append(got, e.Action.Prefix.Addr().String()+" "+strings.Join(e.Lines, ","))
+		}
+		want := []string{"192.0.2.1 192.0.2.1,192.0.2.1", "192.0.2.2 192.0.2.2,192.0.2.2", "192.0.2.3 192.0.2.3,192.0.2.3"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}

@@ -41,7 +41,10 @@ type run struct {
 	ended  chan struct{} // closed when Run returns
 	free   chan *Batch   // used batches
 
-	cursors map[string]*cursor // finish's alone
+	// finish's alone
+	cursors map[string]*cursor
+	samples samples
+	events  []Event // since the last checkpoint
 }
 
 // A cursor is where a source stood when its last batch reached the end of the line.
@@ -113,7 +116,7 @@ func (p *Pipeline) newRun() *run {
 		log:      p.Logger,
 		hand:     make(chan order),
 		ended:    make(chan struct{}),
-		free:     make(chan *Batch, depth*(len(p.Stages)+2)),
+		free:     make(chan *Batch, 2*depth*(len(p.Stages)+2)),
 		cursors:  make(map[string]*cursor),
 	}
 	if r.log == nil {
@@ -433,6 +436,11 @@ func (r *run) finish(work context.Context, in <-chan *Batch) {
 		if !ok {
 			return
 		}
+		for i := range b.Records {
+			if rec := &b.Records[i]; rec.Kind == Hit {
+				r.samples.add(rec)
+			}
+		}
 		r.act(b.Actions)
 		if len(b.Cursor) > 0 {
 			c := r.cursors[b.Source]
@@ -457,27 +465,31 @@ func (r *run) save(c *checkpoint, fails []error) {
 			cur.changed = false
 		}
 	}
+	c.Events, r.events = r.events, nil
 	for i := range c.answers {
 		c.answers[i].err = errors.Join(fails...)
 	}
 	r.saver.put(c)
 }
 
-// act books actions, tells the sinks, and writes the ban log.
+// act books actions, tells the sinks, and writes the ban log and the history.
 func (r *run) act(actions []Action) {
 	for _, a := range actions {
 		r.ledger.put(a)
 		for _, o := range r.boxes {
 			o.put(a)
 		}
+		if a.Restored {
+			continue
+		}
 		r.logAction(a)
+		if r.Store != nil {
+			r.events = append(r.events, Event{Time: r.ledger.now(), Action: a, Lines: r.samples.of(a.Jail, a.Prefix)})
+		}
 	}
 }
 
 func (r *run) logAction(a Action) {
-	if a.Restored {
-		return
-	}
 	fields := []zap.Field{addrField(a.Prefix), zap.String("jail", a.Jail)}
 	switch {
 	case a.Op == Unban:

@@ -20,6 +20,7 @@ type Store interface {
 type Checkpoint struct {
 	Full    bool     // Changes is everything: whatever else the store has goes
 	Changes []Change // where a key comes twice, the later one counts
+	Events  []Event  // for the history: what was decided since the last one, in order
 }
 
 // A Change is one key of one owner.
@@ -32,11 +33,15 @@ type Change struct {
 // Cursors is the owner of the sources' cursors in a Checkpoint: Batch.Source to Batch.Cursor.
 const Cursors = "cursors"
 
+// maxEvents is how many events are kept in memory: by a MemStore, and while a store cannot be written.
+const maxEvents = 10_000
+
 // A MemStore is a Store in memory, for tests and for programs that keep checkpoints elsewhere. Its zero
 // value is empty and ready to use, by several goroutines.
 type MemStore struct {
-	mu    sync.Mutex
-	saved map[string]map[string][]byte
+	mu     sync.Mutex
+	saved  map[string]map[string][]byte
+	events []Event
 }
 
 // Load implements Store.
@@ -69,6 +74,10 @@ func (m *MemStore) Commit(_ context.Context, c *Checkpoint) error {
 			m.saved[ch.Owner] = make(map[string][]byte)
 		}
 		m.saved[ch.Owner][string(ch.Key)] = ch.Value
+	}
+	m.events = append(m.events, c.Events...)
+	if n := len(m.events) - maxEvents; n > 0 {
+		m.events = append(m.events[:0], m.events[n:]...)
 	}
 	return nil
 }
