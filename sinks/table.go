@@ -1,0 +1,374 @@
+package sinks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables/userdata"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// A hook is where the chain with our rules stands.
+type hook struct {
+	num      uint32 // linux/netfilter.h
+	priority int32  // linux/netfilter_ipv4.h
+}
+
+// conntrack's place at prerouting (NF_IP_PRI_CONNTRACK) and the next usual one behind it.
+const (
+	priorityRaw       = -300
+	priorityConntrack = -200
+	priorityMangle    = -150
+)
+
+// options are the fields of NFTables, checked.
+func (n *NFTables) options() (hook, error) {
+	h := hook{priority: cmp.Or(n.Priority, priorityRaw)}
+	switch n.Hook {
+	case "", "prerouting":
+		if n.KeepOutgoing && h.priority <= priorityConntrack {
+			h.priority = priorityMangle
+		}
+	case "input":
+		h.num = 1
+	case "forward":
+		h.num = 2
+	default:
+		return h, fmt.Errorf("hook %q: want prerouting, input or forward", n.Hook)
+	}
+	if n.Policy != "" && n.Policy != "drop" && n.Policy != "reject" {
+		return h, fmt.Errorf("policy %q: want drop or reject", n.Policy)
+	}
+	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,59}$`).MatchString(n.table()) {
+		return h, fmt.Errorf("table %q: want a letter, then letters, digits, _ . or -, at most 60", n.Table)
+	}
+	return h, nil
+}
+
+// A layout is what the kernel has under our table's name.
+type layout struct {
+	exists  bool
+	comment string
+	owner   uint32 // the socket that alone may change it; 0 if anybody may
+	dormant bool
+	sets    []string
+	chains  map[string]hook // with hook{} for those that stand at none
+}
+
+// inspect reads a table's layout. What changes meanwhile is read again.
+func inspect(s *socket, b *batch, table string) (l layout, err error) {
+	for range maxTries {
+		if l, err = inspectTable(s, b, table); err != nil || !l.exists {
+			return l, err
+		}
+		var i1, i2 bool
+		b.begin(s.seq)
+		b.add(unix.NFT_MSG_GETSET, 0, "sets of table "+table)
+		b.attrString(unix.NFTA_SET_TABLE, table)
+		i1, err = s.ask(b, unix.NLM_F_DUMP, func(attrs []byte) { l.sets = append(l.sets, text(attribute(attrs, unix.NFTA_SET_NAME))) })
+		if err != nil {
+			return l, err
+		}
+		b.begin(s.seq)
+		b.add(unix.NFT_MSG_GETCHAIN, 0, "chains of table "+table)
+		b.attrString(unix.NFTA_CHAIN_TABLE, table)
+		i2, err = s.ask(b, unix.NLM_F_DUMP, func(attrs []byte) {
+			if text(attribute(attrs, unix.NFTA_CHAIN_TABLE)) == table { // Linux filters only since 6.4
+				l.chains[text(attribute(attrs, unix.NFTA_CHAIN_NAME))] = readHook(attribute(attrs, unix.NFTA_CHAIN_HOOK))
+			}
+		})
+		if err != nil || !i1 && !i2 {
+			return l, err
+		}
+	}
+	return l, fmt.Errorf("table %s: others keep changing the rules", table)
+}
+
+func inspectTable(s *socket, b *batch, table string) (layout, error) {
+	l := layout{chains: make(map[string]hook)}
+	b.begin(s.seq)
+	b.add(unix.NFT_MSG_GETTABLE, 0, "table "+table)
+	b.attrString(unix.NFTA_TABLE_NAME, table)
+	_, err := s.ask(b, 0, func(attrs []byte) {
+		l.exists = true
+		l.owner = number32(attribute(attrs, tableOwner))
+		l.dormant = number32(attribute(attrs, unix.NFTA_TABLE_FLAGS))&tableDormant != 0
+		if data := attribute(attrs, tableUserdata); len(data) >= 2 && 2+int(data[1]) <= len(data) {
+			l.comment, _ = userdata.GetString(data, udataComment)
+		}
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return l, nil
+	}
+	return l, err
+}
+
+func readHook(attrs []byte) hook {
+	return hook{num: number32(attribute(attrs, unix.NFTA_HOOK_HOOKNUM)), priority: int32(number32(attribute(attrs, unix.NFTA_HOOK_PRIORITY)))}
+}
+
+// foreign says why a table is not ours to change, or nil.
+func (l layout) foreign(table string, port uint32) error {
+	switch {
+	case !l.exists:
+		return nil
+	case !strings.HasPrefix(l.comment, ourMark):
+		return fmt.Errorf("table inet %s is somebody else's (its comment does not begin with %q): give banpipe another one with the key table, or remove it with nft delete table inet %[1]s", table, ourMark)
+	case l.owner != 0 && l.owner != port:
+		return fmt.Errorf("table inet %s is owned by another process that runs (netlink port %d): stop that one first", table, l.owner)
+	}
+	return nil
+}
+
+// write puts into the batch what makes layout l hold our chain, its rules and exactly the sets of scopes.
+func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope) error {
+	w := builder{batch: b, table: n.table(), size: cmp.Or(n.Size, defaultSize), reject: n.Policy == "reject"}
+	if l.exists {
+		w.addTable(0)
+	} else {
+		w.addTable(unix.NLM_F_EXCL)
+	}
+	was, stands := l.chains[banChain]
+	_, refuses := l.chains[refuseChain]
+	if stands {
+		w.delRules(banChain)
+		if was != h { // a chain cannot move
+			w.delChain(banChain)
+		}
+	}
+	if refuses {
+		w.delRules(refuseChain)
+		w.delChain(refuseChain)
+	}
+	for _, name := range l.sets {
+		if s, ok := parseScope(name); ok && !slices.Contains(scopes, s) {
+			w.delSet(name)
+		}
+	}
+	w.addSet(allowSet(false), false)
+	w.addSet(allowSet(true), true)
+	if w.reject {
+		w.addChain(refuseChain, nil)
+		w.addRefusals()
+	}
+	w.addChain(banChain, &h)
+	w.addGuards(n.KeepOutgoing)
+	return cmp.Or(w.addScopes(scopes), w.err)
+}
+
+func (b *builder) addScopes(scopes []scope) error {
+	for _, s := range scopes {
+		b.addSet(s.name(), s.v6)
+		if err := b.addLookups(s); err != nil {
+			return err
+		}
+	}
+	return b.err
+}
+
+// build makes the table, or takes over the one that is there with the elements in it; with prune, sets of
+// other scopes go. It is one batch: packets meet the old rules or the new ones.
+func (n *NFTables) build(scopes []scope, prune bool) error {
+	h, err := n.options()
+	if err != nil {
+		return err
+	}
+	l, err := inspect(n.sock, &n.batch, n.table())
+	if err != nil {
+		return err
+	}
+	if err := l.foreign(n.table(), n.sock.port); err != nil {
+		return err
+	}
+	want := make(map[scope]bool)
+	for _, s := range slices.Concat(hosts(), scopes) {
+		want[s] = true
+	}
+	for _, name := range l.sets {
+		if s, ok := parseScope(name); ok && !prune {
+			want[s] = true
+		}
+	}
+	n.batch.begin(n.sock.seq + 1)
+	if err := n.write(&n.batch, l, h, slices.SortedFunc(maps.Keys(want), compareScopes)); err != nil {
+		return err
+	}
+	err = n.sock.commit(&n.batch, false)
+	switch {
+	case errors.Is(err, unix.EBUSY) && prune: // somebody's own rule uses one of the sets
+		return n.build(scopes, false)
+	case errors.Is(err, unix.EEXIST) && l.exists: // of another version of this program
+		n.log().Warn("the table has another layout and is made anew", zap.String("table", n.table()), zap.Error(err))
+		if err := n.remove(n.sock, &n.batch, n.sock.seq+1); err != nil {
+			return err
+		}
+		return n.build(scopes, prune)
+	case err != nil:
+		return err
+	}
+	n.sets = want
+	n.log().Info("table is set up", zap.String("table", n.table()), zap.Uint32("hook", h.num), zap.Int32("priority", h.priority), zap.Int("sets", len(want)))
+	return n.noteHandles()
+}
+
+// need makes what changes need and is not there.
+func (n *NFTables) need(changes []change) error {
+	var missing []scope
+	for i := range changes {
+		s := changes[i].scope
+		if (i == 0 || changes[i-1].scope != s) && !n.sets[s] {
+			missing = append(missing, s)
+		}
+	}
+	return n.extend(missing)
+}
+
+// extend adds sets and their rules. The other rules keep their counters.
+func (n *NFTables) extend(scopes []scope) error {
+	if n.sets == nil {
+		return n.build(scopes, false)
+	}
+	if len(scopes) == 0 {
+		return nil
+	}
+	w := builder{batch: &n.batch, table: n.table(), size: cmp.Or(n.Size, defaultSize), reject: n.Policy == "reject"}
+	w.begin(n.sock.seq + 1)
+	if err := w.addScopes(scopes); err != nil {
+		return err
+	}
+	if err := n.sock.commit(&n.batch, false); err != nil {
+		return err
+	}
+	for _, s := range scopes {
+		n.sets[s] = true
+	}
+	return n.noteHandles()
+}
+
+func (n *NFTables) noteHandles() (err error) {
+	n.handles, err = n.ruleHandles()
+	return err
+}
+
+// ruleHandles reads the handles of the rules in our chain. The kernel never gives one twice, so they tell
+// our rules from any that somebody put in their place.
+func (n *NFTables) ruleHandles() ([]uint64, error) {
+	for range maxTries {
+		var handles []uint64
+		n.batch.begin(n.sock.seq)
+		n.batch.add(unix.NFT_MSG_GETRULE, 0, "rules of table "+n.table())
+		n.batch.attrString(unix.NFTA_RULE_TABLE, n.table())
+		n.batch.attrString(unix.NFTA_RULE_CHAIN, banChain)
+		interrupted, err := n.sock.ask(&n.batch, unix.NLM_F_DUMP, func(attrs []byte) {
+			handles = append(handles, number64(attribute(attrs, unix.NFTA_RULE_HANDLE)))
+		})
+		if err != nil || !interrupted {
+			return handles, err
+		}
+	}
+	return nil, fmt.Errorf("table %s: others keep changing the rules", n.table())
+}
+
+// lost notes that the table is not what we left, and that Watch must have the live bans put back.
+func (n *NFTables) lost() {
+	n.sets, n.handles = nil, nil
+	if n.notices != nil {
+		n.notices.note()
+	}
+}
+
+// Probe says in one sentence why bans would not work here, and what to do about it; nil means they would. It
+// rehearses in the kernel what the first Apply does, and changes nothing.
+func (n *NFTables) Probe(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h, err := n.options()
+	if err != nil {
+		return err
+	}
+	s, err := dial()
+	if err != nil {
+		return n.explain(err)
+	}
+	defer s.close()
+	var b batch
+	l, err := inspect(s, &b, n.table())
+	if err != nil {
+		return n.explain(err)
+	}
+	if err := l.foreign(n.table(), 0); err != nil {
+		return err
+	}
+	b.begin(s.seq + 1)
+	// One scope of each form, so that each form of rule is tried.
+	if err := n.write(&b, l, h, append(hosts(), scope{bits: 24, ports: "22,80-443"}, scope{v6: true, bits: 64, ports: "22"})); err != nil {
+		return err
+	}
+	if err := s.commit(&b, true); err != nil {
+		return n.explain(err)
+	}
+	return nil
+}
+
+// Flush removes our table and everything in it, so that nobody is banned any more, with or without a running
+// service; removed is false if there was none. A service that runs takes it for a deliberate act: it
+// does not put the bans back, but goes on with the next one.
+func (n *NFTables) Flush(ctx context.Context) (removed bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s, err := dial()
+	if err != nil {
+		return false, n.explain(err)
+	}
+	defer s.close()
+	l, err := inspectTable(s, &n.batch, n.table())
+	if err != nil {
+		return false, n.explain(err)
+	}
+	if !l.exists {
+		return false, nil
+	}
+	if err := l.foreign(n.table(), s.port); err != nil {
+		return false, err
+	}
+	err = n.remove(s, &n.batch, flushSeq-1)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, n.explain(err)
+	}
+	n.sets, n.handles = nil, nil
+	return true, nil
+}
+
+func (n *NFTables) remove(s *socket, b *batch, seq uint32) error {
+	b.begin(seq)
+	b.add(unix.NFT_MSG_DELTABLE, 0, "table "+n.table())
+	b.attrString(unix.NFTA_TABLE_NAME, n.table())
+	return s.commit(b, false)
+}
+
+// explain puts an error into words that say what to do.
+func (n *NFTables) explain(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("no right to change nftables (CAP_NET_ADMIN): run as root, or give the service AmbientCapabilities=CAP_NET_ADMIN: %w", err)
+	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
+		return fmt.Errorf("this kernel has no nf_tables: load it with modprobe nf_tables, or use a kernel with CONFIG_NF_TABLES_INET: %w", err)
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("this kernel's nf_tables cannot do what banpipe needs (Linux 5.9 or later with CONFIG_NF_TABLES_INET): %w", err)
+	}
+	return err
+}
