@@ -20,7 +20,7 @@ type SourceLog struct {
 	// New gives a source that stands before the first line that Write will write. Where the source is a
 	// Resumer, New is called again on the same log, as after a restart; the earlier ones are not read any more.
 	New func() pipeline.Source
-	// Write adds lines to the log. It may block until they are read.
+	// Write adds lines to the log. It may block until they are read, if the source is not a Resumer.
 	Write func(lines ...string) error
 	// End ends the log: after the last line Read returns io.EOF. nil if it cannot end.
 	End func() error
@@ -62,22 +62,27 @@ var sourceChecks = []sourceCheck{
 	{"resumes behind the cursor", checkSourceResume},
 }
 
+// write calls Write beside the check.
+func (l SourceLog) write(lines ...string) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- l.Write(lines...) }()
+	return done
+}
+
 func checkSourceName(l SourceLog) error {
 	s := l.New()
 	before := s.Name()
 	if before == "" {
 		return errors.New("Name is empty")
 	}
-	if err := l.Write("one"); err != nil {
-		return err
-	}
+	written := l.write("one")
 	if _, err := readSource(s, 1); err != nil {
 		return err
 	}
 	if after := s.Name(); after != before {
 		return fmt.Errorf("Name was %q and became %q", before, after)
 	}
-	return nil
+	return <-written
 }
 
 func checkSourceBlocks(l SourceLog) error {
@@ -88,27 +93,29 @@ func checkSourceBlocks(l SourceLog) error {
 		return fmt.Errorf("Read of an empty log returned %d records, error %v", len(r.batch.Records), r.err)
 	case <-time.After(sourceQuiet):
 	}
-	if err := l.Write("one"); err != nil {
-		return err
-	}
+	written := l.write("one")
 	r, err := await(done)
 	if err != nil {
 		return err
 	}
-	return r.want("one")
+	if err := r.want("one"); err != nil {
+		return err
+	}
+	return <-written
 }
 
 func checkSourceAlone(l SourceLog) error {
 	s := l.New()
 	for _, line := range []string{"one", "two", "three"} {
-		if err := l.Write(line); err != nil {
-			return err
-		}
+		written := l.write(line)
 		r, err := await(goRead(context.Background(), s))
 		if err != nil {
 			return fmt.Errorf("a lone line: %w", err)
 		}
 		if err := r.want(line); err != nil {
+			return err
+		}
+		if err := <-written; err != nil {
 			return err
 		}
 	}
@@ -171,8 +178,7 @@ func checkSourceCancelKeeps(l SourceLog) error {
 func checkSourceOrder(l SourceLog) error {
 	s := l.New()
 	want := numbered(3000)
-	written := make(chan error, 1)
-	go func() { written <- l.Write(want...) }()
+	written := l.write(want...)
 	got, err := readSource(s, len(want))
 	if err != nil {
 		return err
@@ -187,8 +193,7 @@ func checkSourceOrder(l SourceLog) error {
 func checkSourceLetsGo(l SourceLog) error {
 	s := l.New()
 	want := numbered(2000)
-	written := make(chan error, 1)
-	go func() { written <- l.Write(want...) }()
+	written := l.write(want...)
 	var got []string
 	for len(got) < len(want) {
 		r, err := await(goRead(context.Background(), s))
@@ -217,8 +222,9 @@ func checkSourceEOF(l SourceLog) error {
 	}
 	s := l.New()
 	want := numbered(700)
+	written := l.write(want...)
 	ended := make(chan error, 1)
-	go func() { ended <- errors.Join(l.Write(want...), l.End()) }()
+	go func() { ended <- errors.Join(<-written, l.End()) }()
 	var got []string
 	for {
 		r, err := await(goRead(context.Background(), s))
