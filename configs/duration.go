@@ -84,7 +84,7 @@ func ParseDuration(text string) (Duration, error) {
 		word := rest[:span(rest, func(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' })]
 		rest = strings.TrimLeft(rest[len(word):], " ")
 		unit := unitOf(word)
-		if number == "" || (word == "" && rest != "") {
+		if number == "" || word == "" && number != strings.TrimSpace(text) {
 			return 0, mistake(durationHint, "%q is not a duration", text)
 		}
 		if unit == 0 {

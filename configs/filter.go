@@ -98,9 +98,9 @@ func readConf(file string, _ map[string]string) (*Filter, error) {
 
 // splitFilter takes `sshd[mode=aggressive, port="1, 2"]` apart. A value may be quoted.
 func splitFilter(name string) (base string, params map[string]string, err error) {
-	base, rest, ok := strings.Cut(name, "[")
+	base, rest, ok := strings.Cut(strings.TrimSpace(name), "[")
 	if !ok {
-		return name, nil, nil
+		return base, nil, nil
 	}
 	wrong := mistake(`parameters are written "sshd[mode=aggressive]"`, "filter %q: its parameters cannot be read", name)
 	params = map[string]string{}

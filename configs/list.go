@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/banpipe/banpipe/matchers"
@@ -61,30 +62,29 @@ func (r *Rules) set(v *value) error {
 		}
 		return nil
 	}
+	d := decoder{}
 	*r = make(Rules, 0, len(list))
 	for _, inner := range list {
 		rule := struct {
 			Regex  string `toml:"regex"`
 			Weight Count  `toml:"weight"`
 		}{Weight: 1}
-		switch x := inner.v.(type) {
-		case string:
-			rule.Regex = x
-		case table:
-			d := decoder{}
+		text, isText := inner.v.(string)
+		switch {
+		case isText:
+			rule.Regex = text
+		case inner.table() != nil:
 			d.table(inner, "", &rule)
-			if len(d.errs) > 0 {
-				return d.errs
-			}
 		default:
-			return placed(inner, wants(inner, "a regex, or a table with regex and weight"))
+			d.errs.add(inner, "", wants(inner, "a regex, or a table with regex and weight"))
+			continue
 		}
 		if strings.TrimSpace(rule.Regex) == "" {
-			return placed(inner, errEmpty)
+			d.errs.add(inner, "", errors.New("an empty regex matches everything"))
 		}
 		*r = append(*r, matchers.Rule{Regex: rule.Regex, Weight: int(rule.Weight), Line: inner.line})
 	}
-	return nil
+	return d.errs.err()
 }
 
 // A Count is a number of at least 1.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/banpipe/banpipe/matchers"
@@ -163,13 +164,13 @@ func (c *Config) jail(d *decoder, name string, v *value) {
 	}
 	(&decoder{}).table(v, "", &j) // again, now over the filter's words
 	j.Filter = words.Filter
-	if v.has("ignoreip") {
-		j.IgnoreIP = append(append(List{}, c.Defaults.IgnoreIP...), j.IgnoreIP...)
-	}
 	if j.LogPath, err = expand(j.LogPath, c.Paths); err != nil {
 		d.errs.add(v.at("logpath"), join(j.label(), "logpath"), err)
 	}
 	j.check(v, &d.errs, c.Sinks)
+	if v.has("ignoreip") {
+		j.IgnoreIP = append(slices.Clone(c.Defaults.IgnoreIP), j.IgnoreIP...)
+	}
 	if f != nil {
 		j.Loaded = j.overlay(f.Filter)
 	}

@@ -28,7 +28,9 @@ func parse(file string, text []byte) (*value, error) {
 	if _, err := toml.Decode(string(text), &tree); err != nil {
 		out := &Error{File: file, Msg: err.Error()}
 		if at := (toml.ParseError{}); errors.As(err, &at) {
-			out.Line, out.Msg = at.Position.Line, at.Message
+			// The library ends some of its messages as sentences.
+			out.Line, out.Msg = at.Position.Line, strings.TrimSuffix(at.Message, ".")
+			out.Msg = strings.Replace(out.Msg, "Key '", "key '", 1)
 		}
 		return nil, out
 	}
