@@ -35,4 +35,6 @@ type Record struct {
 	Weight int        // what the hit counts; 0 counts as 1
 	Key    []byte     // what `distinct` counts: a port, a user; belongs to the Batch
 	Hits   int        // offences by Addr in Jail's window, this one included; set by Window
+
+	Session []byte // what matchers.Match has left for matchers.Session; belongs to the Batch
 }
