@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Where Debian's package fail2ban keeps its filters and the sample logs that it is tested with.
@@ -329,4 +331,142 @@ func deref[T any](p *T) T {
 		v = *p
 	}
 	return v
+}
+
+// corpusClock is when fail2ban's own tests run their samples, and corpusZone where.
+var corpusClock = time.Unix(1124013600, 0)
+
+func corpusZone(t *testing.T) *time.Location {
+	t.Helper()
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zone
+}
+
+// A scorer runs the samples of each instance, in their order, through one Tracer.
+type scorer struct {
+	tracers map[string]*Tracer
+	zone    *time.Location
+}
+
+func (s *scorer) trace(t *testing.T, c check) Trace {
+	t.Helper()
+	key := c.instance.base + c.instance.String()
+	tracer := s.tracers[key]
+	if tracer == nil {
+		f, err := c.instance.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.UseDNS = "raw"
+		if tracer, err = NewTracer(JailFilter{Jail: "test", Filter: f, Location: s.zone}); err != nil {
+			t.Fatal(err)
+		}
+		s.tracers[key] = tracer
+	}
+	if c.instance.options["logtype"] == "journal" {
+		return tracer.Entry([]byte(c.instance.prefix+c.line), corpusClock)
+	}
+	return tracer.Line([]byte(c.line), corpusClock)
+}
+
+// score says what is wrong with a trace, by what failJSON wants; "" if nothing.
+func (c *check) score(trace Trace) string {
+	groups := map[string]string{}
+	for _, g := range trace.Groups {
+		groups[g.Name] = g.Text
+	}
+	want, _ := c.want["match"].(bool)
+	got := trace.Verdict == Hit || groups[groupDNS] != "" && trace.Rule >= 0 && trace.Verdict == Miss
+	if got != want {
+		return fmt.Sprintf("got match %v, want %v", got, want)
+	}
+	if !want {
+		return ""
+	}
+	for key, value := range c.want {
+		switch key {
+		case "match", "desc", "constraint":
+			continue
+		case "time":
+			if value == nil {
+				continue
+			}
+			at, err := time.ParseInLocation("2006-01-2T15:04:05", value.(string), trace.Time.Location())
+			if err != nil || !at.Equal(trace.Time.Truncate(time.Second)) {
+				return fmt.Sprintf("got time %v, want %v", trace.Time, value)
+			}
+			continue
+		case "host":
+			host := groups[groupDNS]
+			if host == "" {
+				host = trace.Host.String()
+			}
+			if a, err := netip.ParseAddr(value.(string)); err == nil {
+				value = a.Unmap().String() // 2001:DB8::1 is 2001:db8::1
+			}
+			groups[key] = host
+		case "attempts":
+			groups[key] = fmt.Sprint(trace.Lines)
+		case "users":
+			groups[key] = fmt.Sprint(slices.Sorted(slices.Values(trace.Users)))
+			var users []string
+			for _, u := range value.([]any) {
+				users = append(users, u.(string))
+			}
+			value = fmt.Sprint(slices.Sorted(slices.Values(users)))
+		}
+		if fmt.Sprint(value) != groups[key] && (value != nil || groups[key] != "") {
+			return fmt.Sprintf("got %s %q, want %q", key, groups[key], value)
+		}
+	}
+	return ""
+}
+
+// differences reads a reviewed list of what is decided otherwise than by fail2ban, with a reason each.
+func differences(t *testing.T, path string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		key, reason, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if key != "" && key != "#" {
+			list[key] = strings.TrimSpace(reason)
+		}
+	}
+	return list
+}
+
+// TestCorpus runs fail2ban's own regression corpus.
+func TestCorpus(t *testing.T) {
+	checks := corpus(t)
+	if len(checks) < 1500 {
+		t.Fatalf("got %d samples, want some 1,600", len(checks))
+	}
+	known, different := differences(t, "testdata/corpus_differences.txt"), map[string]bool{}
+	s := scorer{tracers: map[string]*Tracer{}, zone: corpusZone(t)}
+	passed := 0
+	for _, c := range checks {
+		wrong := c.score(s.trace(t, c))
+		key := fmt.Sprintf("%s:%d", c.file, c.number)
+		switch {
+		case wrong == "":
+			passed++
+		case known[key] == "":
+			t.Errorf("%s %s: %s\n\t%s", key, c.instance, wrong, c.line)
+		default:
+			different[key] = true
+		}
+	}
+	for key := range known {
+		if !different[key] {
+			t.Errorf("%s is listed as different and passes", key)
+		}
+	}
+	t.Logf("%d of %d samples decide as in fail2ban", passed, len(checks))
 }

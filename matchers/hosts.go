@@ -20,11 +20,13 @@ func parseHost(text []byte) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// host is the address that a match blames: the first of ip4, ip6, the name and the id that took part.
-func (m *match) host() (netip.Addr, bool) {
+// host is who a match blames: the first of ip4, ip6, the name and the id that took part. named says that
+// there is one; it may still be no address.
+func (m *match) host() (addr netip.Addr, named bool) {
 	for _, name := range [...]string{groupIP4, groupIP6, groupDNS, groupID} {
 		if text := m.get(name); text != nil {
-			return parseHost(text)
+			addr, _ = parseHost(text)
+			return addr, true
 		}
 	}
 	return netip.Addr{}, false

@@ -105,24 +105,33 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 		m.texts = append(m.texts, text{line: i, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut})
 	}
 	s.matcher.match(v, m.texts, func(found *match) { m.hit(s.finders[index], found, b) })
+	for _, j := range v.buffered {
+		for _, t := range m.texts {
+			m.line(s.finders[index], j, t, b)
+		}
+	}
 	clear(m.texts)
+}
+
+// line passes a line on to Session, for a jail whose filter looks at several.
+func (m *Match) line(dates *Finder, j *jail, t text, b *pipeline.Batch) {
+	r := b.Records[t.line]
+	r.Date = pipeline.Span{Start: len(t.head), End: len(r.Line) - len(t.tail)}
+	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(dates, &r, b.Live)
+	r.Session = b.Hold([]byte{lineMark})
+	m.hits, m.order = append(m.hits, r), append(m.order, t.line)
 }
 
 // hit makes a record of a match.
 func (m *Match) hit(dates *Finder, found *match, b *pipeline.Batch) {
-	host, ok := found.host()
-	if !ok {
+	r := b.Records[found.line]
+	if !found.fill(&r, b) {
 		m.count(func(c *Counts) { c.NoHost.Add(1) })
 		return
 	}
-	r := b.Records[found.line]
 	t := m.texts[found.line]
 	r.Date = pipeline.Span{Start: len(t.head), End: len(r.Line) - len(t.tail)}
-	r.Kind, r.Jail, r.Addr, r.Weight = pipeline.Hit, found.jail.name, host, found.rule.weight
 	r.Time = m.when(dates, &r, b.Live)
-	if found.jail.distinct != "" {
-		r.Key = b.Hold(found.get(found.jail.distinct))
-	}
 	m.hits, m.order = append(m.hits, r), append(m.order, found.line)
 }
 

@@ -1,6 +1,11 @@
 package matchers
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
 
 // A Matcher runs a Program: one per goroutine. This one tries the rules one after the other with Go's
 // regexp, in linear time, and is the reference for whatever is faster.
@@ -10,6 +15,8 @@ type Matcher struct {
 	content []byte // what prefregex has left of it
 	spans   []int
 	groups  []group
+
+	timed func(r *rule, took time.Duration) // nil: nobody wants to know
 }
 
 // NewMatcher makes a Matcher for p.
@@ -37,6 +44,29 @@ type match struct {
 	groups []group // those that took part; none twice
 }
 
+// fill writes what the match says into the record of its line: it is a hit, or a note for Session. b keeps
+// what is no part of the line. It returns false where whoever is to blame is no address.
+func (m *match) fill(r *pipeline.Record, b *pipeline.Batch) bool {
+	addr, named := m.host()
+	id := m.get(groupSession)
+	if named && !addr.IsValid() || !named && id == nil {
+		return false
+	}
+	r.Kind, r.Jail, r.Addr, r.Weight = pipeline.Hit, m.jail.name, addr, m.rule.weight
+	if m.jail.distinct != "" {
+		r.Key = b.Hold(m.get(m.jail.distinct))
+	}
+	e := m.event(id, addr)
+	if !e.counts() {
+		r.Kind = pipeline.Note
+	}
+	if r.Session = nil; id != nil {
+		var mark [2*maxID + maxUser]byte
+		r.Session = b.Hold(e.append(mark[:0]))
+	}
+	return true
+}
+
 // get is the text of a group; nil if it took no part.
 func (m *match) get(name string) []byte {
 	for _, g := range m.groups {
@@ -47,14 +77,14 @@ func (m *match) get(name string) []byte {
 	return nil
 }
 
-// Match judges lines for all jails of a view. It calls hit for each line and jail that a failregex
+// match judges lines for all jails of a view. It calls report for each line and jail that a failregex
 // matches and no ignoreregex does, jail by jail for each line.
-func (m *Matcher) match(v *view, lines []text, hit func(*match)) {
+func (m *Matcher) match(v *view, lines []text, report func(*match)) {
 	for _, t := range lines {
 		m.join(t)
 		for _, j := range v.jails {
-			if found := (match{line: t.line, jail: j}); m.judge(j, &found) {
-				hit(&found)
+			if found := (match{line: t.line, jail: j}); m.judge(j, &found) == hit {
+				report(&found)
 			}
 		}
 	}
@@ -72,32 +102,40 @@ func (m *Matcher) join(t text) {
 	}
 }
 
+// An outcome is what a filter makes of a line.
+type outcome uint8
+
+const (
+	miss outcome = iota
+	hit
+	ignored // a failregex and an ignoreregex match
+)
+
 // judge goes through the steps of fail2ban for one line and jail: ignoreregex on the whole line if there
 // are few of them, prefregex, failregex in order, and ignoreregex on what they have seen.
-func (m *Matcher) judge(j *jail, found *match) bool {
-	if len(j.ignore) > 0 && len(j.ignore) < len(j.fail)-2 && m.any(j.ignore, m.text) {
-		return false
+func (m *Matcher) judge(j *jail, found *match) outcome {
+	if j.ignoresFirst() && m.any(j.ignore, m.text) {
+		return ignored
 	}
 	m.groups = m.groups[:0]
 	content, shift, ok := m.prefix(j)
 	if !ok {
-		return false
+		return miss
 	}
-	for _, r := range j.fail {
-		var matched bool
-		m.spans, matched, _ = r.find(content, m.spans[:0])
-		if !matched {
-			continue
-		}
-		m.keep(r.regex, shift, len(content))
-		if m.any(j.ignore, content) {
-			return false
-		}
-		found.rule, found.text, found.groups = r, m.text, m.groups
-		return true
+	if found.rule = m.first(j.fail, content); found.rule == nil {
+		return miss
 	}
-	return false
+	m.keep(found.rule.regex, shift, len(content))
+	found.text, found.groups = m.text, m.groups
+	if m.any(j.ignore, content) {
+		return ignored
+	}
+	return hit
 }
+
+// ignoresFirst reports whether ignoreregex is run on whole lines before anything else: only where there
+// are fewer of them than of failregex.
+func (j *jail) ignoresFirst() bool { return len(j.ignore) > 0 && len(j.ignore) < len(j.fail)-2 }
 
 // prefix runs prefregex, remembers its groups, and returns what failregex is to see, with the place in
 // the text where it begins.
@@ -127,15 +165,26 @@ func (m *Matcher) prefix(j *jail) (content []byte, shift int, ok bool) {
 	return m.text, 0, true
 }
 
-func (m *Matcher) any(rules []*rule, text []byte) bool {
+// first returns the first rule that matches, and leaves its groups in m.spans; nil if none does.
+func (m *Matcher) first(rules []*rule, text []byte) *rule {
 	for _, r := range rules {
+		var start time.Time
+		if m.timed != nil {
+			start = time.Now()
+		}
 		var matched bool
-		if m.spans, matched, _ = r.find(text, m.spans[:0]); matched {
-			return true
+		m.spans, matched, _ = r.find(text, m.spans[:0])
+		if m.timed != nil {
+			m.timed(r, time.Since(start))
+		}
+		if matched {
+			return r
 		}
 	}
-	return false
+	return nil
 }
+
+func (m *Matcher) any(rules []*rule, text []byte) bool { return m.first(rules, text) != nil }
 
 // keep adds the named groups of m.spans, which count in size bytes from shift on, to m.groups. A group of
 // failregex replaces one of prefregex, even if it took no part; <F-ALT_X> stands in for <F-X> where that

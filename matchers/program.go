@@ -25,9 +25,10 @@ type Program struct {
 
 // A view is what jails with the same idea of dates see of a line.
 type view struct {
-	key   string
-	dates *Dates
-	jails []*jail
+	key      string
+	dates    *Dates
+	jails    []*jail
+	buffered []*jail // those with maxlines: Session's
 }
 
 // A jail is a compiled JailFilter.
@@ -44,8 +45,9 @@ type jail struct {
 // A rule is a compiled Rule.
 type rule struct {
 	*regex
-	index  int // in its list
-	line   int // in the filter's file
+	fail   bool // a failregex, not an ignoreregex
+	index  int  // in its list
+	line   int  // in the filter's file
 	weight int
 }
 
@@ -65,7 +67,11 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 			errs = append(errs, fmt.Errorf("jail %s: %w", jf.Jail, placed(&jf.Filter, 0, "datepattern", err)))
 			continue
 		}
-		v.jails = append(v.jails, j)
+		if j.filter.MaxLines > 1 {
+			v.buffered = append(v.buffered, j)
+		} else {
+			v.jails = append(v.jails, j)
+		}
 		p.jails = append(p.jails, j)
 	}
 	if len(errs) > 0 {
@@ -111,7 +117,7 @@ func compileJail(index int, jf *JailFilter) (*jail, error) {
 		j.pref = pref
 	}
 	for i, r := range f.FailRegex {
-		compiled, err := compileRule(f, i, r)
+		compiled, err := compileRule(f, true, i, r)
 		if err == nil && !identifies(compiled.regex) && (j.pref == nil || !identifies(j.pref)) {
 			err = errors.New("missing <HOST>: it does not say who is to blame")
 		}
@@ -121,7 +127,7 @@ func compileJail(index int, jf *JailFilter) (*jail, error) {
 		j.fail = append(j.fail, compiled)
 	}
 	for i, r := range f.IgnoreRegex {
-		compiled, err := compileRule(f, i, r)
+		compiled, err := compileRule(f, false, i, r)
 		if err != nil {
 			errs = append(errs, placed(f, r.Line, fmt.Sprintf("ignoreregex %d", i+1), err))
 		}
@@ -133,7 +139,7 @@ func compileJail(index int, jf *JailFilter) (*jail, error) {
 	return j, nil
 }
 
-func compileRule(f *Filter, index int, r Rule) (*rule, error) {
+func compileRule(f *Filter, fail bool, index int, r Rule) (*rule, error) {
 	if strings.TrimSpace(r.Regex) == "" {
 		return nil, errors.New("empty regex")
 	}
@@ -141,7 +147,7 @@ func compileRule(f *Filter, index int, r Rule) (*rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rule{regex: re, index: index, line: r.Line, weight: r.Weight}, nil
+	return &rule{regex: re, fail: fail, index: index, line: r.Line, weight: r.Weight}, nil
 }
 
 // identifies reports whether a match of r can say who is to blame, or to which connection the line belongs.
