@@ -3,7 +3,6 @@ package configs
 import (
 	"embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -48,7 +47,7 @@ func ShippedFilters() []string {
 // up as NAME.toml, then NAME.conf (fail2ban's form) in each of dirs, then among the shipped filters. A
 // mistake in the file is an Errors.
 func LoadFilter(name string, dirs []string) (*Filter, error) {
-	base, params, err := splitFilter(name)
+	base, params, err := matchers.ParseSpec(name)
 	if err != nil {
 		return nil, err
 	}
@@ -63,13 +62,16 @@ func LoadFilter(name string, dirs []string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseFilter(base, file, text, mode)
+	return ParseFilter(strings.TrimSuffix(path.Base(base), ".toml"), file, text, mode)
 }
 
 // findFilter returns the path and, for a TOML filter, the text. A shipped filter has no path.
 func findFilter(name string, dirs []string) (file string, text []byte, err error) {
 	if strings.Contains(name, "/") {
 		text, err = os.ReadFile(name)
+		if err == nil && filepath.Ext(name) != ".toml" && filepath.Ext(name) != ".conf" {
+			err = mistake("", "filter %q: a filter's file ends in .toml or .conf", name)
+		}
 		return name, text, err
 	}
 	for _, dir := range dirs {
@@ -91,41 +93,15 @@ func findFilter(name string, dirs []string) (file string, text []byte, err error
 	return "", nil, mistake(didYouMean(name, ShippedFilters()), "filter %q: there is none %s", name, where)
 }
 
-// readConf will read fail2ban's own filter files.
-func readConf(file string, _ map[string]string) (*Filter, error) {
-	return nil, fmt.Errorf("%s: fail2ban's .conf filters cannot be read yet", file)
-}
-
-// splitFilter takes `sshd[mode=aggressive, port="1, 2"]` apart. A value may be quoted.
-func splitFilter(name string) (base string, params map[string]string, err error) {
-	base, rest, ok := strings.Cut(strings.TrimSpace(name), "[")
-	if !ok {
-		return base, nil, nil
+// readConf reads fail2ban's form. Such a filter says nothing of jails and has no samples.
+func readConf(file string, params map[string]string) (*Filter, error) {
+	f, err := matchers.LoadFilter(file, params)
+	if wrong := (*matchers.FileError)(nil); errors.As(err, &wrong) {
+		return nil, Errors{{File: wrong.Path, Line: wrong.Line, Msg: wrong.Err.Error()}}
+	} else if err != nil {
+		return nil, err
 	}
-	wrong := mistake(`parameters are written "sshd[mode=aggressive]"`, "filter %q: its parameters cannot be read", name)
-	params = map[string]string{}
-	for rest != "]" {
-		key, after, ok := strings.Cut(rest, "=")
-		if key = strings.TrimSpace(key); !ok || key == "" || strings.ContainsAny(key, ",]") {
-			return "", nil, wrong
-		}
-		after = strings.TrimLeft(after, " ")
-		var val string
-		if after != "" && (after[0] == '"' || after[0] == '\'') {
-			val, rest, ok = strings.Cut(after[1:], after[:1])
-		} else if i := strings.IndexAny(after, ",]"); i >= 0 {
-			val, rest = strings.TrimSpace(after[:i]), after[i:]
-		} else {
-			ok = false
-		}
-		rest = strings.TrimLeft(rest, " ")
-		if !ok || rest == "" {
-			return "", nil, wrong
-		}
-		params[key] = val
-		rest = strings.TrimLeft(strings.TrimPrefix(rest, ","), " ")
-	}
-	return strings.TrimSpace(base), params, nil
+	return &Filter{Filter: f}, nil
 }
 
 // filterMode is the one parameter that a TOML filter has.
