@@ -32,8 +32,27 @@ func TestMain(m *testing.M) {
 			os.Exit(code)
 		}
 		os.Setenv(inNamespace, "no: "+err.Error())
+	} else if err := loopbackUp(); err != nil {
+		fmt.Fprintf(os.Stderr, "loopback: %v\n", err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+// loopbackUp sets lo up, which a new namespace has down. The net package looks at it once to see whether
+// it can serve IPv4 and IPv6 on one socket.
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 // again runs this program in new namespaces; err means that it could not be started there.
