@@ -33,11 +33,14 @@ const (
 )
 
 // TestSource checks the contract of pipeline.Source, and that of pipeline.Resumer where the source is
-// one. open makes a new, empty log for every check.
+// one. open makes a new, empty log for every check; the contexts that a source has been given are done when
+// its check is over.
 func TestSource(t *testing.T, open func(t *testing.T) SourceLog) {
 	for _, c := range sourceChecks {
 		t.Run(c.name, func(t *testing.T) {
-			if err := c.check(open(t)); err != nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			if err := c.check(ctx, open(t)); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -47,7 +50,7 @@ func TestSource(t *testing.T, open func(t *testing.T) SourceLog) {
 // A sourceCheck is one sentence of the contract. check returns what it saw wrong.
 type sourceCheck struct {
 	name  string
-	check func(SourceLog) error
+	check func(context.Context, SourceLog) error
 }
 
 var sourceChecks = []sourceCheck{
@@ -69,14 +72,14 @@ func (l SourceLog) write(lines ...string) <-chan error {
 	return done
 }
 
-func checkSourceName(l SourceLog) error {
+func checkSourceName(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	before := s.Name()
 	if before == "" {
 		return errors.New("Name is empty")
 	}
 	written := l.write("one")
-	if _, err := readSource(s, 1); err != nil {
+	if _, err := readSource(ctx, s, 1); err != nil {
 		return err
 	}
 	if after := s.Name(); after != before {
@@ -85,9 +88,9 @@ func checkSourceName(l SourceLog) error {
 	return <-written
 }
 
-func checkSourceBlocks(l SourceLog) error {
+func checkSourceBlocks(ctx context.Context, l SourceLog) error {
 	s := l.New()
-	done := goRead(context.Background(), s)
+	done := goRead(ctx, s)
 	select {
 	case r := <-done:
 		return fmt.Errorf("Read of an empty log returned %d records, error %v", len(r.batch.Records), r.err)
@@ -104,11 +107,11 @@ func checkSourceBlocks(l SourceLog) error {
 	return <-written
 }
 
-func checkSourceAlone(l SourceLog) error {
+func checkSourceAlone(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	for _, line := range []string{"one", "two", "three"} {
 		written := l.write(line)
-		r, err := await(goRead(context.Background(), s))
+		r, err := await(goRead(ctx, s))
 		if err != nil {
 			return fmt.Errorf("a lone line: %w", err)
 		}
@@ -122,11 +125,11 @@ func checkSourceAlone(l SourceLog) error {
 	return nil
 }
 
-func checkSourceCancel(l SourceLog) error {
+func checkSourceCancel(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	for range 2 { // a context that ends while Read waits; twice, since a source may be read again
-		ctx, cancel := context.WithCancel(context.Background())
-		done := goRead(ctx, s)
+		once, cancel := context.WithCancel(ctx)
+		done := goRead(once, s)
 		time.AfterFunc(sourceQuiet, cancel)
 		r, err := await(done)
 		if err != nil {
@@ -136,16 +139,16 @@ func checkSourceCancel(l SourceLog) error {
 			return fmt.Errorf("a cancelled Read returned %d records and no error", len(r.batch.Records))
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	over, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := await(goRead(ctx, s)); err != nil {
+	if _, err := await(goRead(over, s)); err != nil {
 		return fmt.Errorf("a Read cancelled before it began: %w", err)
 	}
 	return nil
 }
 
 // checkSourceCancelKeeps reads with contexts that end at any moment, every other one before Read begins.
-func checkSourceCancelKeeps(l SourceLog) error {
+func checkSourceCancelKeeps(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	want := numbered(3000)
 	written := make(chan error, 1)
@@ -161,8 +164,8 @@ func checkSourceCancelKeeps(l SourceLog) error {
 	var got []string
 	deadline := time.Now().Add(sourceSoon)
 	for i := 0; len(got) < len(want) && time.Now().Before(deadline); i++ {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%2)*time.Millisecond)
-		r, err := await(goRead(ctx, s))
+		short, cancel := context.WithTimeout(ctx, time.Duration(i%2)*time.Millisecond)
+		r, err := await(goRead(short, s))
 		cancel()
 		if err != nil {
 			return err
@@ -175,11 +178,11 @@ func checkSourceCancelKeeps(l SourceLog) error {
 	return <-written
 }
 
-func checkSourceOrder(l SourceLog) error {
+func checkSourceOrder(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	want := numbered(3000)
 	written := l.write(want...)
-	got, err := readSource(s, len(want))
+	got, err := readSource(ctx, s, len(want))
 	if err != nil {
 		return err
 	}
@@ -190,13 +193,13 @@ func checkSourceOrder(l SourceLog) error {
 }
 
 // checkSourceLetsGo scribbles over what Read returned, as the owner of a batch may.
-func checkSourceLetsGo(l SourceLog) error {
+func checkSourceLetsGo(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	want := numbered(2000)
 	written := l.write(want...)
 	var got []string
 	for len(got) < len(want) {
-		r, err := await(goRead(context.Background(), s))
+		r, err := await(goRead(ctx, s))
 		if err != nil {
 			return err
 		}
@@ -216,7 +219,7 @@ func checkSourceLetsGo(l SourceLog) error {
 	return <-written
 }
 
-func checkSourceEOF(l SourceLog) error {
+func checkSourceEOF(ctx context.Context, l SourceLog) error {
 	if l.End == nil {
 		return nil
 	}
@@ -227,7 +230,7 @@ func checkSourceEOF(l SourceLog) error {
 	go func() { ended <- errors.Join(<-written, l.End()) }()
 	var got []string
 	for {
-		r, err := await(goRead(context.Background(), s))
+		r, err := await(goRead(ctx, s))
 		if err != nil {
 			return err
 		}
@@ -242,7 +245,7 @@ func checkSourceEOF(l SourceLog) error {
 	if err := sameLines(got, want); err != nil {
 		return err
 	}
-	r, err := await(goRead(context.Background(), s))
+	r, err := await(goRead(ctx, s))
 	if err != nil {
 		return fmt.Errorf("Read after io.EOF: %w", err)
 	}
@@ -254,7 +257,7 @@ func checkSourceEOF(l SourceLog) error {
 
 // checkSourceResume reads a log in two parts, the second written while nobody reads, and starts anew
 // behind every batch.
-func checkSourceResume(l SourceLog) error {
+func checkSourceResume(ctx context.Context, l SourceLog) error {
 	s, ok := l.New().(pipeline.Resumer)
 	if !ok {
 		return nil
@@ -268,7 +271,7 @@ func checkSourceResume(l SourceLog) error {
 			return err
 		}
 		for until := len(got) + len(part); len(got) < until; {
-			r, err := await(goRead(context.Background(), s))
+			r, err := await(goRead(ctx, s))
 			if err != nil {
 				return fmt.Errorf("resumed behind line %d: %w", len(got), err)
 			}
@@ -351,10 +354,10 @@ func (r *sourceRead) want(lines ...string) error {
 }
 
 // readSource reads until it has n lines.
-func readSource(s pipeline.Source, n int) ([]string, error) {
+func readSource(ctx context.Context, s pipeline.Source, n int) ([]string, error) {
 	var lines []string
 	for len(lines) < n {
-		r, err := await(goRead(context.Background(), s))
+		r, err := await(goRead(ctx, s))
 		if err != nil {
 			return lines, fmt.Errorf("%w: %d of %d lines had come", err, len(lines), n)
 		}

@@ -171,7 +171,7 @@ func TestSourceFindsBrokenOnes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := openFake(broken)
 				defer log.End() // lets a Read go that still waits
-				err := sourceChecks[i].check(log)
+				err := sourceChecks[i].check(t.Context(), log)
 				if err == nil {
 					t.Fatalf("check %q accepted a source that is %s", check, broken)
 				}

@@ -1,0 +1,251 @@
+package sources
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// FilesOptions says which files are followed and where reading starts.
+type FilesOptions struct {
+	// Paths are paths and globs (path/filepath.Match). A glob is live: a file that appears later is
+	// followed from its beginning. It never means a compressed file.
+	Paths []string
+
+	// From says from which time on a file is read for which there is no cursor; the zero time means
+	// all of it. If From is nil, it is read from its end, or with Once from its beginning.
+	From func(path string) time.Time
+	// DateOf finds the date of a line, for From. A file in which it finds none is read from its end;
+	// nil finds none.
+	DateOf func(path string, line []byte) (time.Time, bool)
+
+	MaxLine int           // the longest line in bytes, the rest is dropped; 0 means 64 KiB
+	Linger  time.Duration // how long a file that was rotated away must be quiet before it is closed; 0 means 30 s
+	Once    bool          // every file is read to its end as it is, then Read returns io.EOF
+
+	Logger *zap.Logger      // nil means no logs
+	Now    func() time.Time // nil means time.Now
+}
+
+// Files follows files. A batch holds lines of one file only; its Source is "file:" and the path. Files
+// that have something to read take turns, batch by batch.
+//
+// Two goroutines touch it: the one that calls Read reads; the one that watches, from the first Read to the
+// end of its context, opens what comes, so that a file which is deleted soon after is still read when
+// Read is held up. influxdata/tail has more, one or two for each path; they only call poke and reopened.
+type Files struct {
+	opt     FilesOptions
+	log     *zap.Logger
+	now     func() time.Time
+	maxLine int
+	linger  time.Duration
+
+	wake    chan struct{} // something is in the queue; capacity 1
+	watched chan struct{} // closed when the watching goroutine has ended; owned by Read; nil before the first
+
+	mu      sync.Mutex // guards all below
+	begun   bool       // the files that exist at the start have been found
+	files   map[string]*follower
+	queue   []*follower // have something to read, perhaps; in the order of their turns
+	buf     []byte      // scratch memory of a read
+	kick    *kick       // nil while nobody watches
+	cursors map[string][]byte
+}
+
+var _ pipeline.Source = (*Files)(nil)
+
+// NewFiles makes a source of the files that opt names. Nothing is opened before the first Read.
+func NewFiles(opt FilesOptions) *Files {
+	f := &Files{
+		opt: opt, log: opt.Logger, now: opt.Now, maxLine: opt.MaxLine, linger: opt.Linger,
+		wake:  make(chan struct{}, 1),
+		files: map[string]*follower{},
+	}
+	if f.log == nil {
+		f.log = zap.NewNop()
+	}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	if f.maxLine <= 0 {
+		f.maxLine = defaultMaxLine
+	}
+	if f.linger <= 0 {
+		f.linger = 30 * time.Second
+	}
+	f.log = f.log.Named("source.files")
+	f.buf = make([]byte, tailLen+max(f.maxLine+2, 96<<10))
+	return f
+}
+
+// Name is "files".
+func (f *Files) Name() string { return "files" }
+
+// Read implements pipeline.Source. A batch is Live if all of its file had been read before the batch's
+// lines were written.
+func (f *Files) Read(ctx context.Context, b *pipeline.Batch) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !f.opt.Once {
+			f.startWatch(ctx)
+		}
+		if f.take(b) {
+			return nil
+		}
+		if f.opt.Once {
+			return io.EOF
+		}
+		select {
+		case <-f.wake:
+		case <-f.watched:
+		case <-ctx.Done():
+			<-f.watched
+		}
+	}
+}
+
+// take gives the files in the queue their turns until one has brought lines.
+func (f *Files) take(b *pipeline.Batch) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.begin()
+	first := len(b.Records)
+	for len(f.queue) > 0 {
+		fl := f.queue[0]
+		f.queue = slices.Delete(f.queue, 0, 1)
+		fl.queued = false
+		now := f.now()
+		live := fl.live
+		if fl.read(b, f, now) {
+			f.enqueue(fl)
+		} else {
+			fl.live = true
+			if f.opt.Once {
+				f.finish(fl, b, now)
+			} else {
+				fl.retire(b, f, now)
+			}
+		}
+		if len(b.Records) > first {
+			b.Source, b.Live = fl.source, live
+			fl.stats.count(b, first, now)
+			return true
+		}
+	}
+	return false
+}
+
+// finish delivers the last lines of a file that is read once.
+func (f *Files) finish(fl *follower, b *pipeline.Batch, now time.Time) {
+	for _, g := range fl.gens {
+		fl.note(f.log, g.flush(b, f.buf, f.maxLine, now))
+	}
+}
+
+// begin finds the files that are there at the start, once.
+func (f *Files) begin() {
+	if f.begun {
+		return
+	}
+	f.begun = true
+	f.scan(true)
+}
+
+// scan looks at every path and every glob.
+func (f *Files) scan(start bool) {
+	now := f.now()
+	for _, path := range f.expand() {
+		fl := f.files[path]
+		if fl == nil {
+			fl = &follower{path: path, source: "file:" + path}
+			fl.stats.Source = fl.source
+			f.files[path] = fl
+		}
+		f.look(fl, start, now)
+	}
+}
+
+// look looks at one path; at the start a file is read from where the options say.
+func (f *Files) look(fl *follower, start bool, now time.Time) {
+	if !fl.look(f, now) {
+		return
+	}
+	if start {
+		fl.note(f.log, f.place(fl))
+	}
+	f.enqueue(fl)
+}
+
+// place moves a file without a cursor to where reading starts.
+func (f *Files) place(fl *follower) error {
+	if f.opt.From == nil && f.opt.Once || f.opt.From != nil && f.opt.From(fl.path).IsZero() {
+		return nil
+	}
+	size, _ := fl.cur.status()
+	return fl.cur.seek(size)
+}
+
+// expand lists the paths that are followed: those given, those that a glob means now, and those that were
+// found earlier.
+func (f *Files) expand() []string {
+	paths := make([]string, 0, len(f.files)+len(f.opt.Paths))
+	for path := range f.files {
+		paths = append(paths, path)
+	}
+	for _, pattern := range f.opt.Paths {
+		if !isGlob(pattern) {
+			paths = append(paths, filepath.Clean(pattern))
+			continue
+		}
+		matches, err := filepath.Glob(pattern)
+		if err != nil {
+			f.log.Debug("bad glob", zap.String("glob", pattern), zap.Error(err))
+		}
+		for _, path := range matches {
+			if !isCompressed(path) {
+				paths = append(paths, filepath.Clean(path))
+			}
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// enqueue gives a file a turn.
+func (f *Files) enqueue(fl *follower) {
+	if !fl.queued {
+		fl.queued = true
+		f.queue = append(f.queue, fl)
+	}
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stats has an element for each file that is or was followed. It may be called at any time.
+func (f *Files) Stats() []Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]Stats, 0, len(f.files))
+	for _, fl := range f.files {
+		s := fl.stats
+		for _, g := range fl.gens {
+			size, _ := g.status()
+			s.Lag += max(0, size-g.off)
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Stats) int { return cmp.Compare(a.Source, b.Source) })
+	return all
+}

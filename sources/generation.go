@@ -1,0 +1,198 @@
+package sources
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// How many of the bytes before its offset a generation remembers, to see that the file is still the one
+// that it has read; and how many at its beginning, to know the file again under another name.
+const (
+	tailLen = 64
+	headLen = 256
+)
+
+// errTruncated says that a file no longer holds what was read from it.
+var errTruncated = errors.New("truncated")
+
+// A fileID names a file on this machine as long as somebody has it open; the kernel gives the number of
+// a deleted one to the next.
+type fileID struct{ dev, ino uint64 }
+
+func idOf(info fs.FileInfo) fileID {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fileID{}
+	}
+	return fileID{dev: uint64(st.Dev), ino: st.Ino}
+}
+
+// A generation is one file behind a path: the one that is there now, or one that was rotated away and
+// whose writer may not know yet. Everything that a checkpoint must know of it is here: it is read at an
+// offset, nothing is kept of what was read and not delivered.
+type generation struct {
+	file *os.File
+	id   fileID
+	off  int64 // all before it is delivered
+	skip bool  // off is in a line that was too long
+	tail []byte
+	head []byte // the first bytes of the file, as far as delivered
+
+	atEnd   bool      // the last read came to the end
+	part    int       // bytes of an unfinished line behind off, at the last read
+	changed time.Time // when it last grew, or was opened
+	wd      int32     // its inotify watch; 0 if none
+}
+
+// openGeneration opens a regular file. It blocks on nothing, and opens neither a FIFO nor a device: that
+// alone can have effects.
+func openGeneration(path string, now time.Time) (*generation, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "follow", Path: path, Err: errNotRegular}
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "follow", Path: path, Err: errNotRegular}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &generation{file: file, id: idOf(info), changed: now}, nil
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// read appends lines to b until b is Full or the end is reached. buf is scratch memory of at least
+// tailLen+limit+2 bytes. errTruncated means that nothing was read and the file must be begun anew.
+func (g *generation) read(b *pipeline.Batch, buf []byte, limit int, now time.Time) error {
+	lines := splitter{max: limit, skip: g.skip}
+	for !b.Full() {
+		kept := len(g.tail)
+		n, err := pread(g.file, buf, g.off-int64(kept))
+		if err != nil {
+			return err
+		}
+		if n < kept || !bytes.Equal(buf[:kept], g.tail) {
+			return errTruncated
+		}
+		data := buf[kept:n]
+		if g.off == 0 && bytes.HasPrefix(data, utf8BOM) {
+			g.advance(buf[:len(utf8BOM)], len(utf8BOM))
+			continue
+		}
+		used := lines.split(b, data, now)
+		if used > 0 || len(data) != g.part {
+			g.changed = now
+		}
+		g.skip = lines.skip
+		g.part = len(data) - used
+		g.atEnd = n < len(buf) && (used == len(data) || !b.Full())
+		g.advance(buf[:kept+used], used)
+		if g.atEnd {
+			return nil
+		}
+		if used > 0 && leadingNULs(data[:used]) == used {
+			g.jump()
+		}
+	}
+	return nil
+}
+
+// advance moves the offset by n; seen ends with the n bytes before the new one.
+func (g *generation) advance(seen []byte, n int) {
+	if n == 0 {
+		return
+	}
+	if len(g.head) < headLen && g.off == int64(len(g.head)) {
+		fresh := seen[len(seen)-n:]
+		g.head = append(g.head, fresh[:min(n, headLen-len(g.head))]...)
+	}
+	g.off += int64(n)
+	g.tail = append(g.tail[:0], seen[max(0, len(seen)-tailLen):]...)
+}
+
+// jump skips the rest of a hole, which a writer without O_APPEND leaves before its next line when its file
+// is truncated: gigabytes of nothing.
+func (g *generation) jump() {
+	data, err := unix.Seek(int(g.file.Fd()), g.off, unix.SEEK_DATA)
+	if err != nil || data <= g.off {
+		return
+	}
+	g.off = data
+	g.tail = append(g.tail[:0], make([]byte, tailLen)...)
+}
+
+// restart begins the file anew.
+func (g *generation) restart() {
+	g.off, g.skip, g.part = 0, false, 0
+	g.tail, g.head = g.tail[:0], g.head[:0]
+	g.atEnd = false
+}
+
+// seek moves to off, which must be the beginning of a line, without reading what is before it.
+func (g *generation) seek(off int64) error {
+	head, tail := make([]byte, min(off, headLen)), make([]byte, min(off, tailLen))
+	n, err := pread(g.file, head, 0)
+	m, err2 := pread(g.file, tail, off-int64(len(tail)))
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	if n < len(head) || m < len(tail) {
+		return errTruncated
+	}
+	g.off, g.head, g.tail, g.skip, g.part, g.atEnd = off, head, tail, false, 0, false
+	return nil
+}
+
+// flush delivers the unfinished line at the end of a file that nobody will finish.
+func (g *generation) flush(b *pipeline.Batch, buf []byte, limit int, now time.Time) error {
+	kept := len(g.tail)
+	n, err := pread(g.file, buf, g.off-int64(kept))
+	if err != nil || n <= kept || g.skip || !bytes.Equal(buf[:kept], g.tail) || bytes.IndexByte(buf[kept:n], '\n') >= 0 {
+		return err
+	}
+	line := buf[kept:n]
+	appendLine(b, line[leadingNULs(line):], limit, now)
+	g.advance(buf[:n], n-kept)
+	g.part = 0
+	return nil
+}
+
+// status says how long the file is and whether it still has a name.
+func (g *generation) status() (size int64, linked bool) {
+	var st unix.Stat_t
+	if unix.Fstat(int(g.file.Fd()), &st) != nil {
+		return g.off, false
+	}
+	return st.Size, st.Nlink > 0
+}
+
+// pread reads at off until buf is full or the file ends, in one call unless a signal comes between.
+func pread(file *os.File, buf []byte, off int64) (int, error) {
+	for {
+		n, err := unix.Pread(int(file.Fd()), buf, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", file.Name(), err)
+		}
+		return n, nil
+	}
+}

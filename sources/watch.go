@@ -1,0 +1,181 @@
+package sources
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// How the watching goroutine divides its time.
+const (
+	tick     = time.Second            // every path is looked at, for what no event has told
+	tickPoll = 100 * time.Millisecond // the same where there is no inotify
+	merge    = 5 * time.Millisecond   // what happens within it is handled together
+)
+
+// startWatch starts the watching goroutine unless it runs. It ends with ctx.
+func (f *Files) startWatch(ctx context.Context) {
+	select {
+	case <-f.watched: // it has ended
+	default:
+		if f.watched != nil {
+			return
+		}
+	}
+	done := make(chan struct{})
+	f.watched = done
+	go func() {
+		defer close(done)
+		f.watchAll(ctx)
+	}()
+}
+
+// watchAll looks at files and folders when something has happened to them, and at all of them every
+// tick, until ctx is done.
+func (f *Files) watchAll(ctx context.Context) {
+	f.mu.Lock()
+	f.begin()
+	f.openKick()
+	f.scanAll()
+	f.mu.Unlock()
+	tails := newTails(f)
+	defer tails.stop()
+	defer f.closeKick()
+
+	buf := make([]byte, 64<<10)
+	next := time.Now()
+	for ctx.Err() == nil {
+		tails.check()
+		next = next.Add(f.tick())
+		for wait := time.Until(next); wait > 0 && ctx.Err() == nil; wait = time.Until(next) {
+			if f.kick == nil {
+				pause(ctx, wait)
+				continue
+			}
+			if events := f.kick.wait(ctx, wait, buf); len(events) > 0 {
+				f.handle(events)
+				pause(ctx, merge)
+			}
+		}
+		f.mu.Lock()
+		f.scanAll()
+		f.mu.Unlock()
+		next = time.Now()
+	}
+}
+
+func (f *Files) tick() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kick == nil || f.kick.short {
+		return tickPoll
+	}
+	return tick
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// scanAll looks at everything there is.
+func (f *Files) scanAll() {
+	f.watchDirs()
+	f.scan(false)
+	for _, fl := range f.files {
+		f.enqueue(fl)
+	}
+}
+
+// handle gives the files that have grown a turn and looks at the paths whose name has changed.
+func (f *Files) handle(events []event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range events {
+		if e.lost {
+			f.scanAll()
+			return
+		}
+	}
+	now := f.now()
+	globs := false
+	for _, e := range events {
+		for _, fl := range f.kick.grown[e.wd] {
+			f.enqueue(fl)
+		}
+		if e.name == "" {
+			continue
+		}
+		if fl := f.files[f.kick.path(e)]; fl != nil {
+			f.look(fl, false, now)
+		} else {
+			globs = true
+		}
+	}
+	if globs && f.hasGlobs() {
+		f.scan(false)
+	}
+}
+
+func (f *Files) hasGlobs() bool {
+	for _, pattern := range f.opt.Paths {
+		if isGlob(pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+// openKick has every open file and every folder watched.
+func (f *Files) openKick() {
+	k, err := newKick()
+	if err != nil {
+		f.log.Warn("files are polled", zap.Duration("every", tickPoll), zap.Error(err))
+		return
+	}
+	f.kick = k
+	for _, fl := range f.files {
+		for _, g := range fl.gens {
+			f.watch(fl, g)
+		}
+	}
+}
+
+func (f *Files) closeKick() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kick != nil {
+		f.kick.file.Close()
+		f.kick = nil
+	}
+}
+
+func (f *Files) watch(fl *follower, g *generation) {
+	if f.kick != nil {
+		f.kick.watchFile(fl, g)
+	}
+}
+
+func (f *Files) unwatch(fl *follower, g *generation) {
+	if f.kick != nil {
+		f.kick.unwatchFile(fl, g)
+	}
+}
+
+// watchDirs watches the folders of all paths and globs; a folder that is not there yet is tried again at
+// the next tick.
+func (f *Files) watchDirs() {
+	if f.kick == nil {
+		return
+	}
+	for path := range f.files {
+		f.kick.watchDir(filepath.Dir(path))
+	}
+	for _, pattern := range f.opt.Paths {
+		f.kick.watchDir(filepath.Dir(pattern))
+	}
+}
