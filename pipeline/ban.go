@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,67 +8,115 @@ import (
 	"time"
 )
 
-func (k banKey) bytes() []byte { return append([]byte(k.jail+"\x00"), k.prefix.String()...) }
+// A banKey names a live ban: jails hold an address independently of one another.
+type banKey struct {
+	jail   string
+	prefix netip.Prefix
+}
 
-func parseBanKey(b []byte) (banKey, error) {
-	jail, text, ok := bytes.Cut(b, []byte{0})
-	p, err := netip.ParsePrefix(string(text))
-	if !ok || err != nil {
+// A liveBan is what Decide knows of a live one. It is kept small, since there may be a million.
+type liveBan struct {
+	until   time.Time
+	ports   []PortRange
+	reason  string
+	hits    int
+	observe bool
+}
+
+func newLiveBan(a Action) liveBan {
+	return liveBan{until: a.Until, ports: a.Ports, reason: a.Reason, hits: a.Hits, observe: a.Observe}
+}
+
+// action is the ban in full.
+func (b liveBan) action(k banKey) Action {
+	return Action{
+		Op: Ban, Prefix: k.prefix, Ports: b.ports, Jail: k.jail, Until: b.until,
+		Hits: b.hits, Observe: b.observe, Reason: b.reason,
+	}
+}
+
+// bytes is the key in the state: the jail, a zero byte, the 16 bytes of the address (v4 mapped into v6), the
+// length of the prefix there.
+func (k banKey) bytes() []byte {
+	a, bits := k.prefix.Addr(), k.prefix.Bits()
+	if a.Is4() {
+		bits += 96
+	}
+	b := append([]byte(k.jail), 0)
+	addr := addrKey(a)
+	b = append(b, addr[:]...)
+	return append(b, byte(bits))
+}
+
+// parseBanKey reads it back. A jail that is the one before keeps its string: there may be a million keys.
+func parseBanKey(b []byte, before string) (banKey, error) {
+	cut := len(b) - 18
+	if cut < 0 || b[cut] != 0 || b[len(b)-1] > 128 {
 		return banKey{}, fmt.Errorf("ban key %q is damaged", b)
 	}
-	return banKey{string(jail), p}, nil
+	k := banKey{jail: before}
+	if string(b[:cut]) != before {
+		k.jail = string(b[:cut])
+	}
+	k.prefix = unmapped(netip.PrefixFrom(netip.AddrFrom16([16]byte(b[cut+1:])), int(b[len(b)-1])))
+	return k, nil
 }
 
 // banVersion is the first byte of a saved ban.
 const banVersion = 1
 
-// encodeBan writes what the key does not say: version, flags (1 observe, 2 endless), end in unix µs,
-// hits, ports, reason. Some 30 bytes, where JSON takes 150: a store may hold a million.
-func encodeBan(a Action) []byte {
+// encode writes what the key does not say: version, flags (1 observe, 2 endless), end in unix µs, hits,
+// ports, reason. Some 30 bytes, where JSON takes 150.
+func (b liveBan) encode() []byte {
 	var flags byte
-	if a.Observe {
+	if b.observe {
 		flags |= 1
 	}
 	until := int64(0)
-	if a.Until.IsZero() {
+	if b.until.IsZero() {
 		flags |= 2
 	} else {
-		until = a.Until.UnixMicro()
+		until = b.until.UnixMicro()
 	}
 	v := binary.AppendVarint([]byte{banVersion, flags}, until)
-	v = binary.AppendUvarint(v, uint64(a.Hits))
-	v = binary.AppendUvarint(v, uint64(len(a.Ports)))
-	for _, r := range a.Ports {
+	v = binary.AppendUvarint(v, uint64(b.hits))
+	v = binary.AppendUvarint(v, uint64(len(b.ports)))
+	for _, r := range b.ports {
 		v = binary.BigEndian.AppendUint16(v, r.First)
 		v = binary.BigEndian.AppendUint16(v, r.Last)
 	}
-	return append(v, a.Reason...)
+	return append(v, b.reason...)
 }
 
 var errDamaged = errors.New("damaged value")
 
-func decodeBan(v []byte) (Action, error) {
+// decodeBan reads what encode wrote. A reason that is the one before keeps its string.
+func decodeBan(v []byte, before string) (liveBan, error) {
 	if len(v) < 2 || v[0] != banVersion {
-		return Action{}, errDamaged
+		return liveBan{}, errDamaged
 	}
-	a := Action{Op: Ban, Observe: v[1]&1 != 0}
+	b := liveBan{observe: v[1]&1 != 0}
 	endless := v[1]&2 != 0
-	r := bytes.NewReader(v[2:])
-	until, err := binary.ReadVarint(r)
-	hits, err2 := binary.ReadUvarint(r)
-	n, err3 := binary.ReadUvarint(r)
-	if errors.Join(err, err2, err3) != nil || n > uint64(r.Len()/4) {
-		return Action{}, errDamaged
+	rest := v[2:]
+	until, n := binary.Varint(rest)
+	rest = rest[max(n, 0):]
+	hits, m := binary.Uvarint(rest)
+	rest = rest[max(m, 0):]
+	ports, o := binary.Uvarint(rest)
+	rest = rest[max(o, 0):]
+	if n <= 0 || m <= 0 || o <= 0 || ports > uint64(len(rest)/4) {
+		return liveBan{}, errDamaged
 	}
 	if !endless {
-		a.Until = time.UnixMicro(until)
+		b.until = time.UnixMicro(until)
 	}
-	a.Hits = int(hits)
-	rest := v[len(v)-r.Len():]
-	for range n {
-		a.Ports = append(a.Ports, PortRange{binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])})
+	b.hits = int(hits)
+	for range ports {
+		b.ports = append(b.ports, PortRange{binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])})
 		rest = rest[4:]
 	}
-	a.Reason = string(rest)
-	return a, nil
+	if b.reason = before; string(rest) != before {
+		b.reason = string(rest)
+	}
+	return b, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,17 +26,11 @@ type Decide struct {
 	Logger  *zap.Logger           // nil means no logs
 
 	ignore  map[string]*prefixSet // by jail
-	live    map[banKey]Action
+	live    map[banKey]liveBan
 	ends    endHeap
 	changed map[banKey]struct{} // since the last Save; nil if there is no store
 	restore bool                // the next batch carries the loaded bans
 	orders  []Action            // scratch: the actions that came with the batch
-}
-
-// A banKey names a live ban: jails hold an address independently of one another.
-type banKey struct {
-	jail   string
-	prefix netip.Prefix
 }
 
 // Name implements Stateful.
@@ -50,7 +45,8 @@ func (d *Decide) Process(_ context.Context, b *Batch) error {
 	b.Actions = b.Actions[:0]
 	if d.restore {
 		d.restore = false
-		for _, a := range d.live {
+		for k, held := range d.live {
+			a := held.action(k)
 			a.Restored = true
 			b.Actions = append(b.Actions, a)
 		}
@@ -70,7 +66,7 @@ func (d *Decide) init() {
 	if d.live != nil {
 		return
 	}
-	d.live = make(map[banKey]Action)
+	d.live = make(map[banKey]liveBan)
 	d.ignore = make(map[string]*prefixSet, len(d.Jails))
 	for name, j := range d.Jails {
 		d.ignore[name] = newPrefixSet(j.Ignore)
@@ -101,7 +97,7 @@ func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 	if j.banTime() > 0 {
 		a.Until = r.Time.Add(j.banTime()).Truncate(time.Microsecond) // as it is saved
 	}
-	if old, held := d.live[banKey{a.Jail, a.Prefix}]; over(a, now) || held && !outlasts(a.Until, old.Until) {
+	if old, held := d.live[banKey{a.Jail, a.Prefix}]; over(a, now) || held && !outlasts(a.Until, old.until) {
 		return
 	}
 	if err := d.refuse(a); err != nil {
@@ -164,10 +160,10 @@ func (d *Decide) ignoredByAny(p netip.Prefix) (netip.Prefix, bool) {
 
 func (d *Decide) ban(b *Batch, a Action) {
 	k := banKey{a.Jail, a.Prefix}
-	if old, ok := d.live[k]; ok && (old.Observe != a.Observe || PortsString(old.Ports) != PortsString(a.Ports)) {
+	if old, ok := d.live[k]; ok && (old.observe != a.Observe || !slices.Equal(old.ports, a.Ports)) {
 		d.lift(b, k, old) // it moves to another set
 	}
-	d.live[k] = a
+	d.live[k] = newLiveBan(a)
 	d.note(k)
 	d.ends.push(a.Until, k)
 	b.Actions = append(b.Actions, a)
@@ -180,10 +176,10 @@ func (d *Decide) ban(b *Batch, a Action) {
 func (d *Decide) evict(b *Batch) {
 	for len(d.ends) > 0 {
 		e := heap.Pop(&d.ends).(end)
-		if a, ok := d.live[e.key]; ok && a.Until.Equal(e.at) {
+		if held, ok := d.live[e.key]; ok && held.until.Equal(e.at) {
 			d.Logger.Warn("too many live bans: the one that would end first is lifted",
-				addrField(a.Prefix), zap.String("jail", a.Jail), zap.Time("until", a.Until), zap.Int("bans", len(d.live)))
-			d.lift(b, e.key, a)
+				addrField(e.key.prefix), zap.String("jail", e.key.jail), zap.Time("until", held.until), zap.Int("bans", len(d.live)))
+			d.lift(b, e.key, held)
 			return
 		}
 	}
@@ -218,9 +214,10 @@ func (d *Decide) note(k banKey) {
 	}
 }
 
-func (d *Decide) lift(b *Batch, k banKey, a Action) {
+func (d *Decide) lift(b *Batch, k banKey, held liveBan) {
 	delete(d.live, k)
 	d.note(k)
+	a := held.action(k)
 	a.Op, a.Until = Unban, time.Time{}
 	b.Actions = append(b.Actions, a)
 }
@@ -229,30 +226,31 @@ func (d *Decide) lift(b *Batch, k banKey, a Action) {
 func (d *Decide) expire(now time.Time) {
 	for len(d.ends) > 0 && !d.ends[0].at.IsZero() && !d.ends[0].at.After(now) {
 		e := heap.Pop(&d.ends).(end)
-		if a, ok := d.live[e.key]; ok && over(a, now) {
+		if held, ok := d.live[e.key]; ok && !held.until.IsZero() && !held.until.After(now) {
 			delete(d.live, e.key)
 			d.note(e.key)
 		}
 	}
 	if len(d.ends) > 2*len(d.live)+1024 { // bans that were made longer leave their old ends behind
 		d.ends = d.ends[:0]
-		for k, a := range d.live {
-			d.ends.push(a.Until, k)
+		for k, held := range d.live {
+			d.ends = append(d.ends, end{held.until, k})
 		}
+		heap.Init(&d.ends)
 	}
 }
 
-// Save implements Stateful: key is the jail, a zero byte and the prefix as text; value is encodeBan's.
+// Save implements Stateful: keys are banKey.bytes, values liveBan.encode.
 func (d *Decide) Save(full bool, put func(key, value []byte)) {
 	d.init()
 	if full {
-		for k, a := range d.live {
-			put(k.bytes(), encodeBan(a))
+		for k, held := range d.live {
+			put(k.bytes(), held.encode())
 		}
 	} else {
 		for k := range d.changed {
-			if a, ok := d.live[k]; ok {
-				put(k.bytes(), encodeBan(a))
+			if held, ok := d.live[k]; ok {
+				put(k.bytes(), held.encode())
 			} else {
 				put(k.bytes(), nil)
 			}
@@ -267,16 +265,19 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 	d.init()
 	d.changed = make(map[banKey]struct{})
 	now := d.now()
+	var k banKey
+	var held liveBan
 	for kb, v := range saved {
-		k, err := parseBanKey(kb)
+		var err error
+		k, err = parseBanKey(kb, k.jail)
 		if err != nil {
 			return err
 		}
-		a, err := decodeBan(v)
+		held, err = decodeBan(v, held.reason)
 		if err != nil {
 			return fmt.Errorf("ban %q: %w", kb, err)
 		}
-		a.Jail, a.Prefix = k.jail, k.prefix
+		a := held.action(k)
 		if why := d.refuse(a); over(a, now) || why != nil {
 			if why != nil {
 				d.Logger.Info("a saved ban is lifted", addrField(a.Prefix), zap.String("jail", a.Jail), zap.NamedError("why", why))
@@ -284,9 +285,10 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 			d.note(k)
 			continue
 		}
-		d.live[k] = a
-		d.ends.push(a.Until, k)
+		d.live[k] = held
+		d.ends = append(d.ends, end{held.until, k})
 	}
+	heap.Init(&d.ends)
 	d.restore = true
 	return nil
 }

@@ -192,14 +192,14 @@ func TestDecideSaves(t *testing.T) {
 }
 
 func FuzzDecodeBan(f *testing.F) {
-	f.Add(encodeBan(Action{Hits: 5, Until: t0, Ports: []PortRange{{1, 2}}, Reason: "x"}))
+	f.Add(liveBan{hits: 5, until: t0, ports: []PortRange{{1, 2}}, reason: "x"}.encode())
 	f.Add([]byte{1, 0, 0, 0, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, v []byte) {
-		a, err := decodeBan(v)
+		a, err := decodeBan(v, "")
 		if err != nil {
 			return
 		}
-		b, err := decodeBan(encodeBan(a))
+		b, err := decodeBan(a.encode(), a.reason)
 		if err != nil || fmt.Sprint(a) != fmt.Sprint(b) {
 			t.Errorf("got %v, %v, want %v", b, err, a)
 		}

@@ -246,8 +246,10 @@ func checkUnbanAbsent(ctx context.Context, b *Backend) error {
 }
 
 func checkScopes(ctx context.Context, b *Backend) error {
-	bans := []pipeline.Action{banFor(host4, time.Hour), banFor(host4, 2*time.Hour, ssh...), banFor(host4, 3*time.Hour, web...),
-		banFor(net4, 4*time.Hour, ssh...), banFor(host6, 5*time.Hour, web...), banFor(net6, 6*time.Hour, ssh...)}
+	bans := []pipeline.Action{
+		banFor(host4, time.Hour), banFor(host4, 2*time.Hour, ssh...), banFor(host4, 3*time.Hour, web...),
+		banFor(net4, 4*time.Hour, ssh...), banFor(host6, 5*time.Hour, web...), banFor(net6, 6*time.Hour, ssh...),
+	}
 	if err := b.hold(ctx, bans, bans...); err != nil {
 		return err
 	}
