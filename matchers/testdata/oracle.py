@@ -10,8 +10,8 @@ It prints one object for each filter, in their order:
   {"failregex": [...], ..., "hits": [{"line": 3, "rule": 0, "id": "192.0.2.7", "groups": {...}}, ...],
    "timeouts": [7]}
 
-hits are the lines, each judged alone, on which fail2ban would count a failure. Host names are not
-resolved. A line on which a regex does not come back within a second is in timeouts.
+hits are the lines, each judged alone, on which fail2ban would count a failure; <F-NOFAIL> is none, with
+or without a connection's id. Host names are not resolved. A line on which a regex does not come back within a second is in timeouts.
 """
 import json
 import logging
@@ -84,7 +84,6 @@ def judge(flt, parts):
 
 
 def ask(spec, lines, cache):
-    # "samples" of fail2ban's own tests come from another directory
     values = read_filter(spec["name"], spec["options"], spec.get("base") or "/etc/fail2ban")
     answer = {k: values[k] for k in OPTIONS if values.get(k) is not None}
     answer.update(hits=[], timeouts=[])
@@ -101,6 +100,8 @@ def ask(spec, lines, cache):
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for rule, fid, _, fail in found:
+            if fail.get("nofail"):  # fail2ban's tests take these for no failures, and so do we
+                continue
             groups = {k: v for k, v in fail.items() if isinstance(v, str)}
             answer["hits"].append({"line": number, "rule": rule, "id": str(fid), "groups": groups})
     return answer
