@@ -16,6 +16,7 @@ type connection struct {
 	noFail  bool     // the last line was no failure, or not yet
 	gained  bool     // the last line told of a login that won
 	pending bool     // a failure waits for the line that names the address
+	counted bool     // a line of it was a hit
 	lines   int      // that tell of failures
 	quiet   int      // that would, if it comes to that
 }
@@ -71,7 +72,10 @@ func (cs *connections) merge(e event, at time.Time) (c *connection, hit bool) {
 	case !c.addr.IsValid():
 		c.pending = true
 		return c, false
+	case e.once && c.counted:
+		return c, false
 	}
+	c.counted = true
 	return c, true
 }
 
@@ -128,7 +132,7 @@ func (cs *connections) sort() {
 // the users.
 func (c *connection) append(b []byte) []byte {
 	var flags byte
-	for i, set := range [...]bool{c.noFail, c.gained, c.pending} {
+	for i, set := range [...]bool{c.noFail, c.gained, c.pending, c.counted} {
 		if set {
 			flags |= 1 << i
 		}
@@ -148,7 +152,7 @@ func readConnection(b []byte) (*connection, error) {
 	if len(b) < 2 || b[0] != 1 {
 		return nil, errDamaged
 	}
-	c := &connection{noFail: b[1]&1 != 0, gained: b[1]&2 != 0, pending: b[1]&4 != 0}
+	c := &connection{noFail: b[1]&1 != 0, gained: b[1]&2 != 0, pending: b[1]&4 != 0, counted: b[1]&8 != 0}
 	b = b[2:]
 	since, n := binary.Varint(b)
 	if n <= 0 {

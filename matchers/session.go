@@ -29,8 +29,11 @@ const (
 // names the address and one that tells of the failure become one hit, a failure that is none yet
 // (<F-NOFAIL>) becomes one unless the login wins (<F-MLFGAINED>), a connection that has ended is forgotten
 // (<F-MLFFORGET>). A login that wins takes back no hit, and a second user name on the same connection is a
-// failure whatever comes after. It stands directly behind Match, in one instance: it needs the lines in
-// their order. Its memory is bounded and part of the checkpoint.
+// failure whatever comes after. <F-ONCE>, which fail2ban does not have, marks lines that count only if no
+// line of their connection has counted: those that an attempt leaves beside the one that tells of it best.
+//
+// It stands directly behind Match, in one instance: it needs the lines in their order. Its memory is bounded
+// and part of the checkpoint.
 //
 // Filters with maxlines are run here too, since they look at several lines at once: see lineBuffer.
 type Session struct {
@@ -150,6 +153,7 @@ type event struct {
 	noFail bool       // remember, do not count
 	forget bool       // the connection has ended
 	gained bool       // a login won
+	once   bool       // it counts only if nothing on its connection has
 }
 
 // counts reports whether the line is a failure even if nothing is known about its connection.
@@ -162,13 +166,14 @@ func (m *match) event(id []byte, addr netip.Addr) event {
 		noFail: len(m.get(groupNoFail)) > 0,
 		forget: len(m.get(groupForget)) > 0,
 		gained: len(m.get(groupGained)) > 0,
+		once:   len(m.get(groupOnce)) > 0,
 	}
 }
 
 // append writes e for Record.Session: a byte of flags, then id, user and address, each behind its length.
 func (e *event) append(b []byte) []byte {
 	var flags byte
-	for i, set := range [...]bool{e.noFail, e.forget, e.gained} {
+	for i, set := range [...]bool{e.noFail, e.forget, e.gained, e.once} {
 		if set {
 			flags |= 1 << i
 		}
@@ -195,7 +200,7 @@ func readEvent(b []byte) (event, error) {
 	if len(b) == 0 {
 		return event{}, errDamaged
 	}
-	e := event{noFail: b[0]&1 != 0, forget: b[0]&2 != 0, gained: b[0]&4 != 0}
+	e := event{noFail: b[0]&1 != 0, forget: b[0]&2 != 0, gained: b[0]&4 != 0, once: b[0]&8 != 0}
 	b = b[1:]
 	var addr []byte
 	for _, field := range []*[]byte{&e.id, &e.user, &addr} {

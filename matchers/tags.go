@@ -38,6 +38,7 @@ const (
 	groupNoFail  = "nofail"    // took part: remember, do not count
 	groupForget  = "mlfforget" // took part: the connection has ended
 	groupGained  = "mlfgained" // took part: a login won
+	groupOnce    = "once"      // took part: it counts only if nothing on its connection has
 )
 
 var (
