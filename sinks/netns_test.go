@@ -1,14 +1,17 @@
 package sinks
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -115,7 +118,7 @@ func nft(t testing.TB, commands string) string {
 	return string(out)
 }
 
-// A peer is another host on a wire to this one: a thread in a network namespace of its own.
+// A peer is another host on a wire to this one: some threads in a network namespace of their own.
 type peer struct{ work chan func() }
 
 // newPeer lays the wire, with the addresses here and there. Its two ends go with the test.
@@ -123,18 +126,18 @@ func newPeer(t *testing.T, here, there []string) *peer {
 	needKernel(t)
 	needProgram(t, "ip")
 	p := &peer{work: make(chan func())}
-	tid := make(chan int)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread and its namespace end with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Errorf("unshare: %v", err)
-		}
-		tid <- unix.Gettid()
-		for f := range p.work {
-			f()
-		}
-	}()
-	run(t, "ip link add here type veth peer name there netns "+strconv.Itoa(<-tid))
+	namespace := p.thread(t, func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+	for range 7 {
+		p.thread(t, func() error {
+			fd, err := unix.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", namespace), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Setns(fd, unix.CLONE_NEWNET)
+		})
+	}
+	run(t, "ip link add here type veth peer name there netns "+strconv.Itoa(namespace))
 	t.Cleanup(func() {
 		run(t, "ip link del here")
 		close(p.work)
@@ -150,6 +153,23 @@ func newPeer(t *testing.T, here, there []string) *peer {
 		run(t, "ip link set there up")
 	})
 	return p
+}
+
+// thread starts a thread of the peer's and returns its id. It is never unlocked, so it ends with its goroutine,
+// and the namespace with the last of them.
+func (p *peer) thread(t *testing.T, enter func() error) int {
+	tid := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		if err := enter(); err != nil {
+			t.Errorf("namespace: %v", err)
+		}
+		tid <- unix.Gettid()
+		for f := range p.work {
+			f()
+		}
+	}()
+	return <-tid
 }
 
 // do runs f in the peer's namespace and waits for it.
@@ -169,27 +189,25 @@ func echo(t *testing.T, port int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tcp.Close(); udp.Close() })
-	go func() {
+	var all sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		tcp.Close()
+		udp.Close()
+		all.Wait()
+	})
+	all.Go(func() {
 		for {
 			c, err := tcp.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, 16)
-				for {
-					n, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					c.Write(buf[:n])
-				}
-			}()
+			context.AfterFunc(ctx, func() { c.Close() })
+			all.Go(func() { io.Copy(c, c) })
 		}
-	}()
-	go func() {
+	})
+	all.Go(func() {
 		buf := make([]byte, 16)
 		for {
 			n, from, err := udp.ReadFromUDP(buf)
@@ -198,7 +216,7 @@ func echo(t *testing.T, port int) {
 			}
 			udp.WriteToUDP(buf[:n], from)
 		}
-	}()
+	})
 }
 
 // ask sends a word from the peer's address to the echo and waits for the answer.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,21 +34,25 @@ func wire(t *testing.T) *peer {
 // expectPass asks from each address, over TCP and UDP, and expects what want says of them.
 func (p *peer) expectPass(t *testing.T, port int, want bool, from ...string) {
 	t.Helper()
+	var all sync.WaitGroup
 	for _, from := range from {
 		to := here4
 		if strings.Contains(from, ":") {
 			to = here6
 		}
 		for _, network := range []string{"tcp", "udp"} {
-			patience := dropped
-			if want {
-				patience = passes
-			}
-			if err := p.ask(network, from, to, port, patience); (err == nil) != want {
-				t.Errorf("%s from %s to port %d: got %v, want passing %v", network, from, port, err, want)
-			}
+			all.Go(func() {
+				patience := dropped
+				if want {
+					patience = passes
+				}
+				if err := p.ask(network, from, to, port, patience); (err == nil) != want {
+					t.Errorf("%s from %s to port %d: got %v, want passing %v", network, from, port, err, want)
+				}
+			})
 		}
 	}
+	all.Wait()
 }
 
 func TestBanDropsPackets(t *testing.T) {
