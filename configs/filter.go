@@ -26,12 +26,26 @@ type Filter struct {
 	jail *value // [jail]; nil if there is none
 }
 
-// A Sample is a log line and what the filter must make of it.
+// A Sample is what a log holds and what the filter must make of it.
 type Sample struct {
-	Line string `toml:"line"` // as it stands in the log, its date included
+	Line string `toml:"line"` // as it stands in the log, its date included; or several lines
 	Host string `toml:"host"` // whom it counts against; "" if it must not count
+	Hits Count  `toml:"hits"` // how often; left out it is once
 	Mode string `toml:"mode"` // the mode of the filter in which this holds; "" is the normal one
 	At   int    `toml:"-"`    // the line of the filter's file
+}
+
+// Lines are the lines of the sample.
+func (s *Sample) Lines() []string {
+	return strings.Split(strings.Trim(s.Line, "\n"), "\n")
+}
+
+// Want is what the filter must say of the sample: its host for every hit, in order.
+func (s *Sample) Want() []string {
+	if s.Host == "" {
+		return nil
+	}
+	return slices.Repeat([]string{s.Host}, max(1, int(s.Hits)))
 }
 
 // ShippedFilters names the filters that are part of the program, in alphabetical order.

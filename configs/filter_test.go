@@ -3,6 +3,7 @@ package configs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,31 +51,40 @@ func checkSample(t *testing.T, filter string, s Sample) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := blamed(t, f.Filter, s.Line); got != s.Host {
-		t.Errorf("got %q, want %q: %s", got, s.Host, s.Line)
+	if got := blamed(t, compile(t, f.Filter), s.Lines()...); !slices.Equal(got, s.Want()) {
+		t.Errorf("got %q, want %q: %s", got, s.Want(), s.Line)
 	}
 }
 
-// blamed is whom the filter counts the line against; "" for nobody.
-func blamed(t *testing.T, f matchers.Filter, line string) string {
+func compile(t *testing.T, f matchers.Filter) *matchers.Program {
 	t.Helper()
 	p, err := matchers.NewProgram([]matchers.JailFilter{{Jail: "j", Filter: f}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// blamed is whom the filter counts the lines against, hit by hit.
+func blamed(t *testing.T, p *matchers.Program, lines ...string) []string {
+	t.Helper()
 	programs := func(string) *matchers.Program { return p }
 	b := &pipeline.Batch{Source: "test"}
-	b.Append([]byte(line), time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
-	for _, s := range []pipeline.Stage{&matchers.Parse{Programs: programs}, &matchers.Match{Programs: programs}} {
+	for _, line := range lines {
+		b.Append([]byte(line), time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+	}
+	for _, s := range []pipeline.Stage{&matchers.Parse{Programs: programs}, &matchers.Match{Programs: programs}, &matchers.Session{Programs: programs}} {
 		if err := s.Process(context.Background(), b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var hosts []string
 	for _, r := range b.Records {
-		hosts = append(hosts, r.Addr.String())
+		if r.Kind == pipeline.Hit {
+			hosts = append(hosts, r.Addr.String())
+		}
 	}
-	return strings.Join(hosts, " ")
+	return hosts
 }
 
 // unproven finds a failregex that no sample needs.
@@ -89,9 +99,9 @@ func unproven(t *testing.T, f *Filter) (string, bool) {
 		for _, r := range full.FailRegex {
 			one := full.Filter
 			one.FailRegex = []matchers.Rule{r}
-			proven := false
+			p, proven := compile(t, one), false
 			for _, s := range full.Samples {
-				proven = proven || s.Host != "" && blamed(t, one, s.Line) == s.Host
+				proven = proven || s.Host != "" && slices.Contains(blamed(t, p, s.Lines()...), s.Host)
 			}
 			if !proven {
 				return r.Regex, true
