@@ -68,12 +68,9 @@ func (m *dateMatch) run(p *dateProgram, line []byte, start int) (end int, ok boo
 			pos++
 			pc++
 		case dateOpLetter:
-			good = m.first(p, line, pc, pos) && m.take(p, &pc, &pos, in.letter.match(line, pos, in.fold))
+			good = m.letter(p, in, line, &pc, &pos)
 		case dateOpSplit:
-			if good = m.first(p, line, pc, pos); good {
-				m.stack = append(m.stack, dateJob{pc: in.y, pos: int32(pos)})
-				pc = in.x
-			}
+			good = m.split(p, in, line, &pc, pos)
 		case dateOpJump:
 			pc = in.x
 		case dateOpOpen, dateOpClose:
@@ -82,9 +79,12 @@ func (m *dateMatch) run(p *dateProgram, line []byte, start int) (end int, ok boo
 		case dateOpRun:
 			from := pos
 			for pos < len(line) && in.set.has(line[pos]) {
-				pos++
+				if pos++; m.seeing && pos-from >= int(in.x) && !m.mark(p, pc, pos) {
+					good = false
+					break
+				}
 			}
-			good = pos-from >= int(in.x)
+			good = good && pos-from >= int(in.x)
 			pc++
 		case dateOpNonWord:
 			n := nonWord(line, pos)
@@ -106,6 +106,41 @@ func (m *dateMatch) run(p *dateProgram, line []byte, start int) (end int, ok boo
 	}
 }
 
+// letter takes a letter: the first of its widths behind which the match can go on, and keeps the others.
+func (m *dateMatch) letter(p *dateProgram, in *dateInst, line []byte, pc *int32, pos *int) bool {
+	var list widthList
+	shift := 0
+	for w := in.letter.match(line, *pos, in.fold); w != 0; w >>= 8 {
+		next := *pos + int(w&0xff)
+		if next < len(line) && in.set.has(line[next]) || next == len(line) && in.end {
+			list |= w & 0xff << shift
+			shift += 8
+		}
+	}
+	if list > 0xff && !m.first(p, line, *pc, *pos) {
+		return false
+	}
+	return m.take(p, pc, pos, list)
+}
+
+// split goes the first way and keeps the other, unless the next byte forbids the first.
+func (m *dateMatch) split(p *dateProgram, in *dateInst, line []byte, pc *int32, pos int) bool {
+	if pos < len(line) && !in.set.has(line[pos]) || pos == len(line) && !in.end {
+		*pc = in.y
+		return true
+	}
+	if !m.first(p, line, *pc, pos) {
+		return false
+	}
+	x, y := in.x, in.y
+	if in.lazy {
+		x, y = y, x
+	}
+	m.stack = append(m.stack, dateJob{pc: y, pos: int32(pos)})
+	*pc = x
+	return true
+}
+
 // take goes on behind a letter by the first of its widths and keeps the others.
 func (m *dateMatch) take(p *dateProgram, pc *int32, pos *int, w widthList) bool {
 	if w == 0 {
@@ -114,24 +149,29 @@ func (m *dateMatch) take(p *dateProgram, pc *int32, pos *int, w widthList) bool 
 	if w > 0xff {
 		m.stack = append(m.stack, dateJob{pc: *pc, pos: int32(*pos), left: w >> 8})
 	}
-	slot := p.inst[*pc].slot
-	old := m.slot[slot]
-	m.stack = append(m.stack, dateJob{pc: -1 - int32(slot), pos: old[0], left: widthList(old[1])})
-	m.slot[slot] = [2]int32{int32(*pos), int32(*pos) + int32(w&0xff)}
-	*pos += int(w & 0xff)
+	end := *pos + int(w&0xff)
+	m.set(p.inst[*pc].slot, int32(*pos), int32(end))
+	*pos = end
 	*pc++
 	return true
 }
 
 // note writes down where a group begins or ends.
 func (m *dateMatch) note(slot dateSlot, op dateOp, pos int) {
-	old := m.slot[slot]
-	m.stack = append(m.stack, dateJob{pc: -1 - int32(slot), pos: old[0], left: widthList(old[1])})
-	if op == dateOpOpen {
-		m.slot[slot] = [2]int32{int32(pos), int32(pos)}
-	} else {
-		m.slot[slot][1] = int32(pos)
+	from := int32(pos)
+	if op == dateOpClose {
+		from = m.slot[slot][0]
 	}
+	m.set(slot, from, int32(pos))
+}
+
+// set writes down where a part lies; if there is a way back, the old value is kept for it.
+func (m *dateMatch) set(slot dateSlot, from, to int32) {
+	if len(m.stack) > 0 {
+		old := m.slot[slot]
+		m.stack = append(m.stack, dateJob{pc: -1 - int32(slot), pos: old[0], left: widthList(old[1])})
+	}
+	m.slot[slot] = [2]int32{from, to}
 }
 
 // back takes up the way that was left last.
@@ -160,6 +200,11 @@ func (m *dateMatch) first(p *dateProgram, line []byte, pc int32, pos int) bool {
 		}
 		m.remember(p, line)
 	}
+	return m.mark(p, pc, pos)
+}
+
+// mark remembers that the search has come by, and says whether it is for the first time.
+func (m *dateMatch) mark(p *dateProgram, pc int32, pos int) bool {
 	bit := int(p.inst[pc].place)*m.columns + pos
 	if m.seen[bit>>6]>>(bit&63)&1 != 0 {
 		return false

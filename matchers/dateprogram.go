@@ -23,7 +23,7 @@ const (
 	dateOpSet     dateOp = iota // one byte of set
 	dateOpNonWord               // one character that is not a letter, a digit or "_"
 	dateOpLetter                // a strptime letter into slot
-	dateOpSplit                 // x first, then y
+	dateOpSplit                 // x first, then y; the other way round if lazy
 	dateOpJump
 	dateOpOpen  // the slot begins here
 	dateOpClose // the slot ends here
@@ -38,11 +38,13 @@ type dateInst struct {
 	letter dateLetter
 	slot   dateSlot
 	fold   bool
+	lazy   bool // dateOpSplit
+	end    bool // set holds the line's end too
 	assert dateAssert
 	x, y   int32
 	place  int32 // among the remembered instructions
 	look   *lookAround
-	set    byteSet
+	set    byteSet // dateOpSplit: what x can begin with; dateOpLetter: what may come next
 }
 
 // maxProgram bounds a pattern's size in instructions.
@@ -60,14 +62,18 @@ func (c *dateCompiler) emit(i dateInst) int {
 	return len(c.inst) - 1
 }
 
-// node compiles n; follow is what may come behind it, if that is known.
-func (c *dateCompiler) node(n *dateNode, follow *byteSet) error {
+// node compiles n, behind which comes what follow says.
+func (c *dateCompiler) node(n *dateNode, follow dateFollow) error {
 	if len(c.inst) > maxProgram {
 		return errDateTooBig
 	}
 	switch n.op {
 	case dateNodeCat:
-		return c.sequence(n.sub, follow)
+		for i, s := range n.sub {
+			if err := c.node(s, followOf(n.sub[i+1:], follow, endsWord(s))); err != nil {
+				return err
+			}
+		}
 	case dateNodeAlt:
 		return c.alternatives(n.sub, follow)
 	case dateNodeSet:
@@ -79,15 +85,15 @@ func (c *dateCompiler) node(n *dateNode, follow *byteSet) error {
 	case dateNodeLook:
 		c.emit(dateInst{op: dateOpLook, look: n.look})
 	case dateNodeLetter:
-		c.open(n)
-		c.emit(dateInst{op: dateOpLetter, letter: n.letter, slot: n.slot, fold: n.fold})
-		c.close(n)
+		c.mark(n, dateOpOpen)
+		c.emit(dateInst{op: dateOpLetter, letter: n.letter, slot: n.slot, fold: n.fold, set: follow.set, end: follow.end})
+		c.mark(n, dateOpClose)
 	case dateNodeGroup:
-		c.open(n)
+		c.mark(n, dateOpOpen)
 		if err := c.node(n.sub[0], follow); err != nil {
 			return err
 		}
-		c.close(n)
+		c.mark(n, dateOpClose)
 	case dateNodeRepeat:
 		return c.repeat(n, follow)
 	case dateNodeRef:
@@ -97,9 +103,7 @@ func (c *dateCompiler) node(n *dateNode, follow *byteSet) error {
 	return nil
 }
 
-func (c *dateCompiler) open(n *dateNode)  { c.mark(n, dateOpOpen) }
-func (c *dateCompiler) close(n *dateNode) { c.mark(n, dateOpClose) }
-
+// mark opens or closes the parts of the date that n fills.
 func (c *dateCompiler) mark(n *dateNode, op dateOp) {
 	if n.op == dateNodeGroup && n.slot != slotCount {
 		c.emit(dateInst{op: op, slot: n.slot})
@@ -109,29 +113,12 @@ func (c *dateCompiler) mark(n *dateNode, op dateOp) {
 	}
 }
 
-func (c *dateCompiler) sequence(parts []*dateNode, follow *byteSet) error {
-	for i, s := range parts {
-		next := follow
-		if i+1 < len(parts) {
-			next = nil
-			if set, empty := firstBytes(parts[i+1]); !empty {
-				next = &set
-			}
-		}
-		if err := c.node(s, next); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *dateCompiler) alternatives(sub []*dateNode, follow *byteSet) error {
+func (c *dateCompiler) alternatives(sub []*dateNode, follow dateFollow) error {
 	var jumps []int
 	for i, s := range sub {
 		split := -1
 		if i+1 < len(sub) {
-			split = c.emit(dateInst{op: dateOpSplit})
-			c.inst[split].x = int32(len(c.inst))
+			split = c.split(s, false)
 		}
 		if err := c.node(s, follow); err != nil {
 			return err
@@ -147,56 +134,121 @@ func (c *dateCompiler) alternatives(sub []*dateNode, follow *byteSet) error {
 	return nil
 }
 
+// split emits a choice between n, which comes next, and what y will be set to. Lazy ones try y first.
+func (c *dateCompiler) split(n *dateNode, lazy bool) int {
+	in := dateInst{op: dateOpSplit, x: int32(len(c.inst) + 1), lazy: lazy}
+	if set, empty := firstBytes(n); !empty {
+		in.set = set
+	} else {
+		in.set, in.end = byteSet{}.negate(), true
+	}
+	return c.emit(in)
+}
+
 // repeat compiles a quantifier. A run of one set that nothing in it can follow needs no way back.
-func (c *dateCompiler) repeat(n *dateNode, follow *byteSet) error {
+func (c *dateCompiler) repeat(n *dateNode, follow dateFollow) error {
 	body := n.sub[0]
-	if set, ok := singleSet(body); ok && n.max < 0 && !n.lazy && !body.captures() &&
-		follow != nil && set.disjoint(*follow) {
+	set, single := singleSet(body)
+	if single && n.max < 0 && !n.lazy && !body.captures() && set.disjoint(follow.set) {
 		c.emit(dateInst{op: dateOpRun, set: set, x: int32(n.min)})
 		return nil
 	}
+	first, empty := firstBytes(body)
+	again := dateFollow{set: first, end: empty}
+	if empty {
+		again.set.union(byteSet{}.negate())
+	}
+	again.set.union(follow.set)
+	again.end = again.end || follow.end
 	for range n.min {
-		if err := c.node(body, nil); err != nil {
+		if err := c.node(body, again); err != nil {
 			return err
 		}
 	}
 	if n.max < 0 {
-		return c.loop(n)
+		if empty {
+			return fmt.Errorf("byte %d: what may match nothing is repeated without limit", n.at+1)
+		}
+		split := c.split(body, n.lazy)
+		if err := c.node(body, again); err != nil {
+			return err
+		}
+		c.emit(dateInst{op: dateOpJump, x: int32(split)})
+		c.inst[split].y = int32(len(c.inst))
+		return nil
 	}
 	var splits []int
 	for range n.max - n.min {
-		splits = append(splits, c.emit(dateInst{op: dateOpSplit}))
-		if err := c.node(body, follow); err != nil {
+		splits = append(splits, c.split(body, n.lazy))
+		if err := c.node(body, again); err != nil {
 			return err
-		}
-		if n.max-n.min > 1 {
-			follow = nil
 		}
 	}
 	for _, s := range splits {
-		c.branch(s, int32(s+1), int32(len(c.inst)), n.lazy)
+		c.inst[s].y = int32(len(c.inst))
 	}
 	return nil
 }
 
-func (c *dateCompiler) loop(n *dateNode) error {
-	if _, empty := firstBytes(n.sub[0]); empty {
-		return fmt.Errorf("byte %d: what may match nothing is repeated without limit", n.at+1)
-	}
-	split := c.emit(dateInst{op: dateOpSplit})
-	if err := c.node(n.sub[0], nil); err != nil {
-		return err
-	}
-	c.emit(dateInst{op: dateOpJump, x: int32(split)})
-	c.branch(split, int32(split+1), int32(len(c.inst)), n.lazy)
-	return nil
+// A dateFollow is what may stand at a place for a match to go on there: a byte of set, or the line's end.
+type dateFollow struct {
+	set byteSet
+	end bool
 }
 
-func (c *dateCompiler) branch(split int, in, out int32, lazy bool) {
-	if lazy {
-		in, out = out, in
+// followOf says what may follow where the parts in rest come next, and then what outer says. word tells that the byte
+// before is a word's, so that a place outside words has none behind it.
+func followOf(rest []*dateNode, outer dateFollow, word bool) (f dateFollow) {
+	for _, n := range rest {
+		if n.op == dateNodeAssert && n.assert == assertOutside && word {
+			letters, _ := classSet('W')
+			f.set.union(letters)
+			f.end = true
+			return f
+		}
+		if n.op == dateNodeAssert && n.assert == assertEnd {
+			f.end = true
+			return f
+		}
+		set, empty := firstBytes(n)
+		f.set.union(set)
+		if !empty {
+			return f
+		}
 	}
-	c.inst[split].x, c.inst[split].y = in, out
+	f.set.union(outer.set)
+	f.end = f.end || outer.end
+	return f
+}
+
+// endsWord says that n cannot match without a letter, digit or "_" at its end.
+func endsWord(n *dateNode) bool {
+	word, _ := classSet('w')
+	switch n.op {
+	case dateNodeLetter:
+		return true
+	case dateNodeSet:
+		return n.set.disjoint(word.negate())
+	case dateNodeGroup, dateNodeRepeat:
+		return endsWord(n.sub[0])
+	case dateNodeAlt:
+		for _, s := range n.sub {
+			if !endsWord(s) {
+				return false
+			}
+		}
+		return true
+	case dateNodeCat:
+		for i := len(n.sub) - 1; i >= 0; i-- {
+			if !endsWord(n.sub[i]) {
+				return false
+			}
+			if _, empty := firstBytes(n.sub[i]); !empty {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // captures says that n, or something in it, is remembered.
@@ -278,7 +330,7 @@ func (l dateLetter) begins(c byte) bool {
 // compileDate makes a program of a whole pattern.
 func compileDate(n *dateNode, t dateTemplate) (*dateProgram, error) {
 	c := dateCompiler{}
-	if err := c.node(n, nil); err != nil {
+	if err := c.node(n, dateFollow{byteSet{}.negate(), true}); err != nil {
 		return nil, err
 	}
 	c.emit(dateInst{op: dateOpMatch})
@@ -287,7 +339,7 @@ func compileDate(n *dateNode, t dateTemplate) (*dateProgram, error) {
 	for i := range p.inst {
 		in := &p.inst[i]
 		switch in.op {
-		case dateOpSplit, dateOpLetter:
+		case dateOpSplit, dateOpLetter, dateOpRun:
 			in.place = int32(p.places)
 			p.places++
 		}
