@@ -16,6 +16,8 @@ import (
 // a 02-13-2026), but nothing that is written behind a date can take its place.
 type Dates struct {
 	programs []*dateProgram
+	groups   []dateGroup
+	family   []int // of a program: the forms of one template have the same
 	loc      *time.Location
 	zones    zoneTable
 	ahead    int64 // DateOptions.Ahead in seconds
@@ -45,16 +47,15 @@ func NewDates(patterns []string, opts DateOptions) (*Dates, error) {
 	if d.ahead = int64(opts.Ahead / time.Second); d.ahead <= 0 {
 		d.ahead = 86400
 	}
-	templates, err := expandTemplates(patterns)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range templates {
+	list := expandTemplates(patterns)
+	d.groups = list.groups
+	for _, t := range list.all {
 		p, err := t.compile()
 		if err != nil {
 			return nil, fmt.Errorf("datepattern %q: %w", t.name, err)
 		}
 		d.programs = append(d.programs, p)
+		d.family = append(d.family, t.family)
 	}
 	d.textual = len(patterns) < 2
 	return d, nil

@@ -57,8 +57,8 @@ func (f *dateFields) valid() bool {
 	return uint(f.hour) < 24 && uint(f.minute) < 60 && uint(f.second) <= 60
 }
 
-// clock is the time of day in seconds.
-func (f *dateFields) clock() int64 { return int64(f.hour*3600 + f.minute*60 + f.second) }
+// timeOfDay is it in seconds.
+func (f *dateFields) timeOfDay() int64 { return int64(f.hour*3600 + f.minute*60 + f.second) }
 
 // local is the date in seconds since 1970 by the clock that wrote it. The reference is ref by that same clock, and
 // a date without a year lies at most ahead seconds behind it.
@@ -66,7 +66,7 @@ func (f *dateFields) local(ref, ahead int64) (sec int64, ok bool) {
 	switch {
 	case f.month == 0:
 		limit := ref + aheadToday
-		sec = floorDay(limit) + f.clock()
+		sec = floorDay(limit) + f.timeOfDay()
 		if sec > limit {
 			sec -= 86400
 		}
@@ -75,13 +75,13 @@ func (f *dateFields) local(ref, ahead int64) (sec int64, ok bool) {
 		if f.day < 1 || f.day > monthDays(f.year, f.month) {
 			return 0, false
 		}
-		return int64(daysOf(f.year, f.month, f.day))*86400 + f.clock(), true
+		return int64(daysOf(f.year, f.month, f.day))*86400 + f.timeOfDay(), true
 	}
 	limit := ref + ahead
 	year := yearOf(int(floorDay(limit) / 86400))
 	for range 9 { // 29 February may be eight years ago
 		if f.day >= 1 && f.day <= monthDays(year, f.month) {
-			sec = int64(daysOf(year, f.month, f.day))*86400 + f.clock()
+			sec = int64(daysOf(year, f.month, f.day))*86400 + f.timeOfDay()
 			if sec <= limit {
 				return sec, true
 			}
@@ -142,6 +142,30 @@ func isoDays(year, week, weekday int) int {
 }
 
 func mod7(n int) int { return ((n % 7) + 7) % 7 }
+
+// longFraction reads what may stand behind the seconds, which end at p: a fraction of seven to nine digits is not cut
+// out of the line, as in fail2ban, but the zone behind it counts.
+func (s *dateScan) longFraction(line []byte, p int) {
+	n := p + 1
+	for n < len(line) && isDigit(line[n]) {
+		n++
+	}
+	if c := at(line, p); c != '.' && c != ',' || n-p < 8 || n-p > 10 {
+		return
+	}
+	s.nanos = nanos(line[p+1 : n])
+	s.zoneBehind(line, n)
+}
+
+// bare is the place behind the seconds of a date that the program found without a fraction and a zone, though it
+// allows for them; else 0.
+func (p *dateProgram) bare(slots *dateSlots) int {
+	const both = 1<<slotFraction | 1<<slotOffset
+	if p.slots&both != both || slots[slotFraction][0] >= 0 || slots[slotOffset][0] >= 0 || slots[slotSecond][0] < 0 {
+		return 0
+	}
+	return int(slots[slotSecond][1])
+}
 
 // A zoneClock converts between a place's clock and UTC. It remembers the stretch of time in which it last found
 // itself, so that most conversions are one subtraction. It belongs to one Finder.

@@ -12,7 +12,10 @@ type Finder struct {
 	dates *Dates
 	last  int // the program that found the last line's date; -1: none yet
 	match dateMatch
-	best  dateSlots
+	slots dateSlots   // what the programs found
+	scans [2]dateScan // what their fast twins found: the best is scans[scan]
+	scan  int
+	slow  bool // no fast twins
 	clock zoneClock
 	memo  dateMemo
 }
@@ -32,10 +35,8 @@ type dateMemo struct {
 // Find says where the line's date lies: the bytes that are cut out before the line is matched. The span may be empty
 // (a pattern that allows for no date). False means that the line has no date; all of it is matched.
 func (f *Finder) Find(line []byte) (pipeline.Span, bool) {
-	if !f.search(line) {
-		return pipeline.Span{}, false
-	}
-	return f.cut(), true
+	h, ok := f.search(line)
+	return h.span(), ok
 }
 
 // Time reads the date that Find found at span. ref stands for the clock: a date without a year is given the last
@@ -48,20 +49,42 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	if span.Start < 0 || span.End > len(line) || span.Start > span.End {
 		return time.Time{}, false
 	}
-	if f.memo.fits(line[span.Start:span.End], f.last, now) {
+	if f.memo.fits(line, span, f.last, now) {
 		return f.at(f.memo.sec, f.memo.nanos), true
 	}
-	if !f.search(line) || f.cut() != span {
+	h, ok := f.search(line)
+	if !ok || h.span() != span {
 		return time.Time{}, false
 	}
 	if span.Len() == 0 {
 		return ref, true
 	}
-	fields, ok := f.dates.fields(&f.best, line, now)
+	fields, ok := f.fields(h, line, now)
 	if !ok {
 		return time.Time{}, false
 	}
-	return f.resolve(&fields, line[span.Start:span.End], now)
+	return f.resolve(fields, h, line, now)
+}
+
+// fields is what the date that was found says.
+func (f *Finder) fields(h dateHit, line []byte, now int64) (*dateFields, bool) {
+	s := &f.scans[f.scan]
+	if !h.fast {
+		var ok bool
+		s.dateFields, ok = f.dates.fields(&f.slots, line, now)
+		s.bare = f.dates.programs[h.program].bare(&f.slots)
+		if !ok {
+			return nil, false
+		}
+	} else if s.bad || !s.absolute && !s.valid() {
+		return nil, false
+	} else if s.name != nil {
+		s.east, s.zoned = f.dates.zones.seconds(s.name)
+	}
+	if s.bare > 0 {
+		s.longFraction(line, s.bare)
+	}
+	return &s.dateFields, true
 }
 
 // at makes the answer.
@@ -70,7 +93,7 @@ func (f *Finder) at(sec int64, nanos int) time.Time {
 }
 
 // resolve turns what a date says into an instant, and remembers it by its text.
-func (f *Finder) resolve(d *dateFields, text []byte, ref int64) (time.Time, bool) {
+func (f *Finder) resolve(d *dateFields, h dateHit, line []byte, ref int64) (time.Time, bool) {
 	if d.absolute {
 		return f.at(d.unix, d.nanos), true
 	}
@@ -87,7 +110,7 @@ func (f *Finder) resolve(d *dateFields, text []byte, ref int64) (time.Time, bool
 		unix, sure = f.clock.unix(local, ref)
 	}
 	f.memo.n = 0
-	if sure && f.dates.textual && len(text) <= len(f.memo.text) && f.covered() {
+	if text := line[h.cut[0]:h.cut[1]]; sure && f.dates.textual && len(text) <= len(f.memo.text) && (h.fast || f.covered()) {
 		f.memo.put(text, f.last, unix, d, f.dates.ahead)
 	}
 	return f.at(unix, d.nanos), true
@@ -106,8 +129,11 @@ func (m *dateMemo) put(text []byte, program int, unix int64, d *dateFields, ahea
 }
 
 // fits says that text is the remembered date, and that it still means the same.
-func (m *dateMemo) fits(text []byte, program int, ref int64) bool {
-	if m.n == 0 || m.program != program || string(m.text[:m.n]) != string(text) {
+func (m *dateMemo) fits(line []byte, span pipeline.Span, program int, ref int64) bool {
+	if m.n == 0 || m.program != program || string(m.text[:m.n]) != string(line[span.Start:span.End]) {
+		return false
+	}
+	if c := at(line, span.End); c == '.' || c == ',' { // there may be more, see longFraction
 		return false
 	}
 	return !m.limits || m.sec <= ref+m.to-1 && m.sec > ref-m.from+1
@@ -115,8 +141,8 @@ func (m *dateMemo) fits(text []byte, program int, ref int64) bool {
 
 // covered says that all parts of the date lie in the bytes that are cut out, so that these alone tell the time.
 func (f *Finder) covered() bool {
-	cut := f.best[slotCut]
-	for _, s := range f.best {
+	cut := f.slots[slotCut]
+	for _, s := range f.slots {
 		if s[0] >= 0 && (s[0] < cut[0] || s[1] > cut[1]) {
 			return false
 		}
@@ -124,55 +150,92 @@ func (f *Finder) covered() bool {
 	return true
 }
 
-// cut is the span of the best match.
-func (f *Finder) cut() pipeline.Span {
-	s := f.best[slotCut]
-	if s[0] < 0 {
-		return pipeline.Span{}
-	}
-	return pipeline.Span{Start: int(s[0]), End: int(s[1])}
-}
-
-// search finds the best match, see Dates, and leaves it in best and last.
-func (f *Finder) search(line []byte) bool {
-	found, place := -1, len(line)+1
+// search finds the line's date, see Dates: the remembered template is asked first, and keeps its place against others that
+// find a date at the same one.
+func (f *Finder) search(line []byte) (best dateHit, ok bool) {
+	best.place = len(line) + 1
 	if f.last >= 0 {
-		place = f.try(f.last, line, place)
-		if place <= len(line) {
-			found = f.last
-		}
+		f.ask(f.group(f.last), line, &best, true)
 	}
-	for i := 0; i < len(f.dates.programs) && place > 0; i++ {
-		if i == f.last {
-			continue
+	for i := range f.dates.groups {
+		if best.place == 0 {
+			break
 		}
-		if p := f.try(i, line, place); p < place {
-			found, place = i, p
-		}
+		f.ask(&f.dates.groups[i], line, &best, false)
 	}
-	if found < 0 {
-		return false
+	if best.place > len(line) {
+		return best, false
 	}
-	f.last = found
-	return true
+	if f.last < 0 || !f.same(best.program) {
+		f.last = best.program
+		f.scans[0].monthFirst = f.isMonthDay(f.last)
+		f.scans[1].monthFirst = f.scans[0].monthFirst
+	}
+	return best, true
 }
 
-// try runs one program for a better place than the one given, and returns it with best set; else the one given.
-func (f *Finder) try(i int, line []byte, place int) int {
+// ask puts what a group finds into best if its place is better; only what the remembered template finds, if remembered.
+func (f *Finder) ask(g *dateGroup, line []byte, best *dateHit, remembered bool) {
+	if g.fast != nil && !f.slow {
+		s := &f.scans[1-f.scan]
+		if h, ok := g.fast.find(s, line); ok && h.place < best.place && (!remembered || f.same(h.program)) {
+			*best, f.scan = h, 1-f.scan
+		}
+		return
+	}
+	for i := g.from; i < g.to && best.place > 0; i++ {
+		if !remembered || f.dates.family[i] == f.dates.family[f.last] {
+			f.try(i, line, best)
+		}
+	}
+}
+
+// try runs one program for a better place than best's.
+func (f *Finder) try(i int, line []byte, best *dateHit) {
 	p := f.dates.programs[i]
-	limit := place - 1
+	limit := best.place - 1
 	if p.anchored {
 		limit = len(line)
 	}
 	start, _, ok := f.match.search(p, line, limit)
 	if !ok {
-		return place
+		return
 	}
 	if p.anchored || start <= 1 {
 		start = 0
 	}
-	if start < place {
-		place, f.best = start, f.match.slot
+	if start < best.place {
+		f.slots = f.match.slot
+		*best = dateHit{place: start, program: i, cut: f.slots[slotCut]}
+		if best.cut[0] < 0 {
+			best.cut = [2]int32{}
+		}
 	}
-	return place
+}
+
+// group is the group of a program.
+func (f *Finder) group(program int) *dateGroup {
+	for i := range f.dates.groups {
+		if g := &f.dates.groups[i]; program < g.to {
+			return g
+		}
+	}
+	return nil
+}
+
+// same says that a date found by program could have been found by the remembered one: by another form of it, or, for a
+// syslog date without a zone, by one in which a zone may stand.
+func (f *Finder) same(program int) bool {
+	now, last := f.dates.family[program], f.dates.family[f.last]
+	if now == last {
+		return true
+	}
+	now, base := now%int(kindCount+1), now-now%int(kindCount+1)
+	last -= base
+	return dateKind(now) == kindSyslog && (last == int(kindZoned) || last == int(kindOffset))
+}
+
+// isMonthDay says that a program reads 02-13-2026.
+func (f *Finder) isMonthDay(program int) bool {
+	return f.dates.family[program]%int(kindCount+1) == int(kindMonthDay)
 }

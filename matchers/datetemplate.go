@@ -86,64 +86,91 @@ type dateTemplate struct {
 	name             string // as the user wrote it
 	start            bool   // {^LN-BEG}: at the line's start, behind at most two characters that are no words'
 	boundFrom, bound bool   // it may not begin, or end, inside a word
+
+	kind   dateKind // the default template that it is or holds; kindCount: none
+	free   bool     // of two forms of a default template the one that is found anywhere
+	family int      // forms of one template, and nothing else, have the same
 }
 
-// expandTemplates turns a datepattern's alternatives into templates, the words {DEFAULT}, {DATE} and {^LN-BEG} into
-// as many as they stand for.
-func expandTemplates(patterns []string) ([]dateTemplate, error) {
-	var list []dateTemplate
-	known := map[string]bool{}
-	add := func(ts ...dateTemplate) {
-		for _, t := range ts {
-			if key := fmt.Sprint(t.text, t.start, t.boundFrom, t.bound); !known[key] {
-				known[key] = true
-				list = append(list, t)
-			}
+// A dateList collects templates and the groups that they form.
+type dateList struct {
+	all    []dateTemplate
+	groups []dateGroup
+	known  map[string]bool
+}
+
+// add appends the templates that are not there yet, as one group; fast makes its fast twin.
+func (l *dateList) add(ts []dateTemplate, fast func(from int) *dateFast) {
+	g := dateGroup{from: len(l.all)}
+	for _, t := range ts {
+		if key := fmt.Sprint(t.text, t.start, t.boundFrom, t.bound); !l.known[key] {
+			l.known[key] = true
+			t.family = g.from*int(kindCount+1) + int(t.kind)
+			l.all = append(l.all, t)
 		}
 	}
+	g.to = len(l.all)
+	if g.to-g.from == len(ts) { // a group with gaps has no fast twin
+		g.fast = fast(g.from)
+	}
+	l.groups = append(l.groups, g)
+}
+
+// pattern adds what one alternative of a datepattern stands for: the words {DEFAULT}, {DATE} and {^LN-BEG} are many.
+func (l *dateList) pattern(p string) {
+	word := p
+	if !strings.Contains(p, "%") {
+		word = strings.ToUpper(p)
+	}
+	switch {
+	case word == "{DEFAULT}", word == lineStart:
+		ts := allDefaults(word == lineStart)
+		l.add(ts, func(from int) *dateFast { return fastDefaults(from, ts) })
+	case word == "{NONE}":
+		l.add([]dateTemplate{newTemplate(unbound+"^()", p)}, func(int) *dateFast { return nil })
+	case dateWord.MatchString(p) && !escaped(p, dateWord):
+		ts := dateTemplates(p)
+		l.add(ts, func(from int) *dateFast { return fastPrefix(p, from, ts) })
+	default:
+		t := newTemplate(p, p)
+		l.add([]dateTemplate{t}, func(from int) *dateFast { return fastSingle(p, from, t) })
+	}
+}
+
+// expandTemplates lists what a datepattern's alternatives stand for.
+func expandTemplates(patterns []string) *dateList {
+	l := &dateList{known: map[string]bool{}}
 	for _, p := range patterns {
-		p = strings.TrimSpace(p)
-		if p == "" {
-			continue
-		}
-		word := p
-		if !strings.Contains(p, "%") {
-			word = strings.ToUpper(p)
-		}
-		switch {
-		case word == "{DEFAULT}":
-			add(allDefaults(false)...)
-		case word == lineStart:
-			add(allDefaults(true)...)
-		case word == "{NONE}":
-			add(newTemplate(unbound+"^()", p))
-		case dateWord.MatchString(p) && !escaped(p, dateWord):
-			add(dateTemplates(p)...)
-		default:
-			add(newTemplate(p, p))
+		if p = strings.TrimSpace(p); p != "" {
+			l.pattern(p)
 		}
 	}
-	if len(list) == 0 {
-		add(allDefaults(false)...)
+	if len(l.all) == 0 {
+		l.pattern("{DEFAULT}")
 	}
-	return list, nil
+	return l
 }
 
 // allDefaults lists the default templates: those at the line's start first, which nothing inside a line can precede,
 // then, unless anchored, the others.
 func allDefaults(anchored bool) (list []dateTemplate) {
-	for _, d := range defaultTemplates() {
-		if !strings.HasPrefix(d, "^") && !strings.HasPrefix(d, lineStart) {
-			list = append(list, newTemplate(lineStart+d, lineStart+d))
+	put := func(k int, text string, free bool) {
+		t := newTemplate(text, text)
+		t.kind, t.free = dateKind(k), free
+		list = append(list, t)
+	}
+	for k, d := range defaultTemplates() {
+		if !startKinds.has(dateKind(k)) {
+			put(k, lineStart+d, false)
 		} else if anchored {
-			list = append(list, newTemplate(d, d))
+			put(k, d, false)
 		}
 	}
 	if anchored {
 		return list
 	}
-	for _, d := range defaultTemplates() {
-		list = append(list, newTemplate(d, d))
+	for k, d := range defaultTemplates() {
+		put(k, d, !startKinds.has(dateKind(k)))
 	}
 	return list
 }
@@ -151,13 +178,15 @@ func allDefaults(anchored bool) (list []dateTemplate) {
 // dateTemplates puts each default template in the place of {DATE}. EPOCH and TAI64N take part only where {DATE}
 // is the whole pattern, as in fail2ban.
 func dateTemplates(p string) (list []dateTemplate) {
-	for _, d := range defaultTemplates() {
+	for k, d := range defaultTemplates() {
 		d = strings.TrimPrefix(strings.TrimPrefix(d, unbound), lineStart)
 		text := dateWord.ReplaceAllLiteralString(p, d)
 		if (d == "EPOCH" || d == "TAI64N") && text != d && text != "^"+d && text != lineStart+d {
 			continue
 		}
-		list = append(list, newTemplate(text, p))
+		t := newTemplate(text, p)
+		t.kind = dateKind(k)
+		list = append(list, t)
 	}
 	return list
 }
@@ -170,7 +199,7 @@ func escaped(p string, word *regexp.Regexp) bool {
 
 // newTemplate reads the words that stand before and around a pattern: {UNB}, {^LN-BEG}, ** and the names of the epochs.
 func newTemplate(p, name string) dateTemplate {
-	t := dateTemplate{name: name, boundFrom: true, bound: true}
+	t := dateTemplate{name: name, boundFrom: true, bound: true, kind: kindCount}
 	if rest, ok := strings.CutPrefix(p, unbound); ok {
 		p, t.boundFrom, t.bound = rest, false, false
 	} else if rest, ok := strings.CutPrefix(p, lineStart); ok {
