@@ -34,8 +34,8 @@ const (
 
 	nfTables = unix.NFNL_SUBSYS_NFTABLES << 8
 
-	// The most bytes that a batch may have and still fit the default send buffer (212,992 bytes); more
-	// is EMSGSIZE, and a user namespace may not raise it.
+	// The most bytes in a batch of elements: it fits the default send buffer (212,992 bytes) with room to
+	// spare. More than the buffer is EMSGSIZE.
 	maxBatch = 160 << 10
 )
 

@@ -21,9 +21,14 @@ type change struct {
 }
 
 const (
-	// The changes in one batch. Giant transactions get dearer, and above 2,340 elements the length of a
-	// list overflows; a change takes at most 96 bytes.
+	// The changes in one batch. Giant transactions get dearer, and above 1,638 IPv6 elements the length of
+	// a list overflows.
 	maxChanges = 1000
+
+	// The most bytes that a change takes, and that go around those of one set: three messages with
+	// headers, their attributes and the table's name; the set's name comes on top.
+	changeSize = 28 + 28 + 40
+	setSize    = 3 * (headerLen + 16 + 64)
 
 	// Longer bans are cut to this: Linux takes 213,503 days on 64 bits, and less where jiffies are
 	// shorter. Sync moves the end out again at every start.
@@ -70,7 +75,22 @@ func boolCompare(a, b bool) int {
 	return 1
 }
 
-// addElements writes at most maxChanges ordered changes. Each element is added, deleted and, if it
+// part is as many of the ordered changes as go into one batch.
+func part(changes []change) []change {
+	size := 0
+	for i := range changes {
+		if i == 0 || changes[i].scope != changes[i-1].scope {
+			size += setSize + 3*(len(changes[i].name())+4)
+		}
+		size += changeSize
+		if i == maxChanges || size > maxBatch {
+			return changes[:i]
+		}
+	}
+	return changes
+}
+
+// addElements writes a part of the ordered changes. Each element is added, deleted and, if it
 // shall be there, added again with its timeout, all in one transaction:
 //
 //   - an add of an element that exists leaves its timeout alone before Linux 6.12, and says that all is

@@ -27,6 +27,8 @@ const answerTimeout = 10 * time.Second
 // slower by the square, since the kernel walks the set anew for every piece.
 const receiveBuffer = 32 << 10
 
+const sendBuffer = 4 << 20
+
 var errNoAnswer = errors.New("netlink: no answer from the kernel")
 
 // dial opens a socket in the network namespace of the calling thread.
@@ -53,6 +55,11 @@ func (s *socket) prepare() error {
 	}
 	if own, ok := name.(*unix.SockaddrNetlink); ok {
 		s.port = own.Pid
+	}
+	// The structure of a table with many sets needs more than the default. Beyond the system's limit only
+	// the real root may go; without it 416 KiB have to do.
+	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
 	}
 	limit := unix.NsecToTimeval(int64(answerTimeout))
 	return os.NewSyscallError("netlink: setsockopt", errors.Join(

@@ -123,9 +123,9 @@ func (n *NFTables) change(ctx context.Context, changes []change, refused *refusa
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		part := changes[:min(len(changes), maxChanges)]
-		changes = changes[len(part):]
-		if err := n.commit(part, refused); err != nil {
+		now := part(changes)
+		changes = changes[len(now):]
+		if err := n.commit(now, refused); err != nil {
 			return err
 		}
 	}

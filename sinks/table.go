@@ -127,9 +127,14 @@ func (l layout) foreign(table string, port uint32) error {
 	return nil
 }
 
-// write puts into the batch what makes layout l hold our chain, its rules and exactly the sets of scopes.
-func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope) error {
-	w := builder{batch: b, table: n.table(), size: cmp.Or(n.Size, defaultSize), reject: n.Policy == "reject"}
+// maxScopes is the number of sets that are made in one batch, with their rules. More would go beyond what
+// may be sent at once in a user namespace.
+const maxScopes = 64
+
+// write puts into the batch what makes layout l hold our chain and the sets of scopes, with their rules. Of the
+// sets that are there, those in keep stay.
+func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope, keep map[scope]bool) error {
+	w := n.builder(b)
 	if l.exists {
 		w.addTable(0)
 	} else {
@@ -148,7 +153,7 @@ func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope) error {
 		w.delChain(refuseChain)
 	}
 	for _, name := range l.sets {
-		if s, ok := parseScope(name); ok && !slices.Contains(scopes, s) {
+		if s, ok := parseScope(name); ok && !keep[s] {
 			w.delSet(name)
 		}
 	}
@@ -163,6 +168,10 @@ func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope) error {
 	return cmp.Or(w.addScopes(scopes), w.err)
 }
 
+func (n *NFTables) builder(b *batch) builder {
+	return builder{batch: b, table: n.table(), size: cmp.Or(n.Size, defaultSize), reject: n.Policy == "reject"}
+}
+
 func (b *builder) addScopes(scopes []scope) error {
 	for _, s := range scopes {
 		b.addSet(s.name(), s.v6)
@@ -174,7 +183,7 @@ func (b *builder) addScopes(scopes []scope) error {
 }
 
 // build makes the table, or takes over the one that is there with the elements in it; with prune, sets of
-// other scopes go. It is one batch: packets meet the old rules or the new ones.
+// other scopes go. It is one batch, for up to 64 sets: packets meet the old rules or the new ones.
 func (n *NFTables) build(scopes []scope, prune bool) error {
 	h, err := n.options()
 	if err != nil {
@@ -196,8 +205,10 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 			want[s] = true
 		}
 	}
+	all := slices.SortedFunc(maps.Keys(want), compareScopes)
+	first := all[:min(len(all), maxScopes)]
 	n.batch.begin(n.sock.seq + 1)
-	if err := n.write(&n.batch, l, h, slices.SortedFunc(maps.Keys(want), compareScopes)); err != nil {
+	if err := n.write(&n.batch, l, h, first, want); err != nil {
 		return err
 	}
 	err = n.sock.commit(&n.batch, false)
@@ -213,8 +224,14 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 	case err != nil:
 		return err
 	}
-	n.sets = want
-	n.log().Info("table is set up", zap.String("table", n.table()), zap.Uint32("hook", h.num), zap.Int32("priority", h.priority), zap.Int("sets", len(want)))
+	n.sets = make(map[scope]bool, len(all))
+	for _, s := range first {
+		n.sets[s] = true
+	}
+	n.log().Info("table is set up", zap.String("table", n.table()), zap.Uint32("hook", h.num), zap.Int32("priority", h.priority), zap.Int("sets", len(all)))
+	if len(all) > len(first) {
+		return n.extend(all[len(first):])
+	}
 	return n.noteHandles()
 }
 
@@ -238,16 +255,18 @@ func (n *NFTables) extend(scopes []scope) error {
 	if len(scopes) == 0 {
 		return nil
 	}
-	w := builder{batch: &n.batch, table: n.table(), size: cmp.Or(n.Size, defaultSize), reject: n.Policy == "reject"}
-	w.begin(n.sock.seq + 1)
-	if err := w.addScopes(scopes); err != nil {
-		return err
-	}
-	if err := n.sock.commit(&n.batch, false); err != nil {
-		return err
-	}
-	for _, s := range scopes {
-		n.sets[s] = true
+	for some := range slices.Chunk(scopes, maxScopes) {
+		w := n.builder(&n.batch)
+		w.begin(n.sock.seq + 1)
+		if err := w.addScopes(some); err != nil {
+			return err
+		}
+		if err := n.sock.commit(&n.batch, false); err != nil {
+			return err
+		}
+		for _, s := range some {
+			n.sets[s] = true
+		}
 	}
 	return n.noteHandles()
 }
@@ -307,9 +326,15 @@ func (n *NFTables) Probe(ctx context.Context) error {
 	if err := l.foreign(n.table(), 0); err != nil {
 		return err
 	}
+	keep := make(map[scope]bool) // all that are there
+	for _, name := range l.sets {
+		if s, ok := parseScope(name); ok {
+			keep[s] = true
+		}
+	}
 	b.begin(s.seq + 1)
 	// One scope of each form, so that each form of rule is tried.
-	if err := n.write(&b, l, h, append(hosts(), scope{bits: 24, ports: "22,80-443"}, scope{v6: true, bits: 64, ports: "22"})); err != nil {
+	if err := n.write(&b, l, h, append(hosts(), scope{bits: 24, ports: "22,80-443"}, scope{v6: true, bits: 64, ports: "22"}), keep); err != nil {
 		return err
 	}
 	if err := s.commit(&b, true); err != nil {
