@@ -360,3 +360,40 @@ func hitInto(b *Batch, addr netip.Addr, at time.Time) {
 	r := b.Append(nil, at)
 	r.Kind, r.Jail, r.Addr, r.Weight = Hit, "j", addr, 1
 }
+
+// A million tracked addresses of which 10,000 have changed: how long a checkpoint holds up the stage.
+func BenchmarkWindowSave(b *testing.B) {
+	const tracked, changed = 1_000_000, 10_000
+	w := &Window{Jails: map[string]Jail{"j": {MaxRetry: 5, MaxTracked: 2 * tracked}}}
+	if err := w.Load(func(func(k, v []byte) bool) {}); err != nil {
+		b.Fatal(err)
+	}
+	addr := func(i int) netip.Addr {
+		return netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+	}
+	batch := &Batch{}
+	hit := func(from, n, step int, at time.Time) {
+		for i := range n {
+			hitInto(batch, addr(from+i*step), at)
+			if batch.Full() || i == n-1 {
+				w.Process(b.Context(), batch)
+				batch.reset()
+			}
+		}
+	}
+	hit(0, tracked, 1, t0)
+	w.Save(false, func(k, v []byte) {})
+	b.ReportAllocs()
+	at := t0
+	for b.Loop() {
+		b.StopTimer()
+		at = at.Add(time.Hour)
+		hit(0, changed, tracked/changed, at)
+		c := &checkpoint{}
+		b.StartTimer()
+		w.Save(false, c.put(w.Name()))
+		if len(c.Changes) != changed {
+			b.Fatalf("got %d changes, want %d", len(c.Changes), changed)
+		}
+	}
+}
