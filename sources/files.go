@@ -49,18 +49,23 @@ type Files struct {
 	linger  time.Duration
 
 	wake    chan struct{} // something is in the queue; capacity 1
+	left    time.Time     // when Read last returned lines; owned by Read
 	watched chan struct{} // closed when the watching goroutine has ended; owned by Read; nil before the first
 
 	mu      sync.Mutex // guards all below
 	begun   bool       // the files that exist at the start have been found
 	files   map[string]*follower
-	queue   []*follower // have something to read, perhaps; in the order of their turns
-	buf     []byte      // scratch memory of a read
-	kick    *kick       // nil while nobody watches
-	cursors map[string][]byte
+	links   []*follower       // those whose path is a symlink, or leads through one
+	queue   []*follower       // have something to read, perhaps; in the order of their turns
+	buf     []byte            // scratch memory of a read
+	kick    *kick             // nil while nobody watches
+	globs   []string          // those in opt.Paths
+	named   map[string]bool   // the paths in opt.Paths that are not globs
+	cursors map[string]cursor // by path; what Resume was given
+	resumed time.Time         // when the newest of them was made; zero if there is none
 }
 
-var _ pipeline.Source = (*Files)(nil)
+var _ pipeline.Resumer = (*Files)(nil)
 
 // NewFiles makes a source of the files that opt names. Nothing is opened before the first Read.
 func NewFiles(opt FilesOptions) *Files {
@@ -68,6 +73,7 @@ func NewFiles(opt FilesOptions) *Files {
 		opt: opt, log: opt.Logger, now: opt.Now, maxLine: opt.MaxLine, linger: opt.Linger,
 		wake:  make(chan struct{}, 1),
 		files: map[string]*follower{},
+		named: map[string]bool{},
 	}
 	if f.log == nil {
 		f.log = zap.NewNop()
@@ -81,6 +87,13 @@ func NewFiles(opt FilesOptions) *Files {
 	if f.linger <= 0 {
 		f.linger = 30 * time.Second
 	}
+	for _, path := range opt.Paths {
+		if isGlob(path) {
+			f.globs = append(f.globs, path)
+		} else {
+			f.named[filepath.Clean(path)] = true
+		}
+	}
 	f.log = f.log.Named("source.files")
 	f.buf = make([]byte, tailLen+max(f.maxLine+2, 96<<10))
 	return f
@@ -92,6 +105,7 @@ func (f *Files) Name() string { return "files" }
 // Read implements pipeline.Source. A batch is Live if all of its file had been read before the batch's
 // lines were written.
 func (f *Files) Read(ctx context.Context, b *pipeline.Batch) error {
+	f.checkStall()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -100,6 +114,7 @@ func (f *Files) Read(ctx context.Context, b *pipeline.Batch) error {
 			f.startWatch(ctx)
 		}
 		if f.take(b) {
+			f.left = f.now()
 			return nil
 		}
 		if f.opt.Once {
@@ -125,24 +140,38 @@ func (f *Files) take(b *pipeline.Batch) bool {
 		f.queue = slices.Delete(f.queue, 0, 1)
 		fl.queued = false
 		now := f.now()
-		live := fl.live
-		if fl.read(b, f, now) {
+		more, live := fl.read(b, f, now)
+		switch {
+		case more:
 			f.enqueue(fl)
-		} else {
-			fl.live = true
-			if f.opt.Once {
-				f.finish(fl, b, now)
-			} else {
-				fl.retire(b, f, now)
-			}
+		case f.opt.Once:
+			f.finish(fl, b, now)
+		default:
+			fl.retire(b, f, now)
 		}
 		if len(b.Records) > first {
 			b.Source, b.Live = fl.source, live
+			b.Cursor = fl.appendCursor(b.Cursor[:0], time.Now()) // the clock that files are stamped with
 			fl.stats.count(b, first, now)
 			return true
 		}
 	}
 	return false
+}
+
+// checkStall calls no file live whose lines may have waited for Read. The lines of half a minute do no harm:
+// less than the minute by which the date of a live line may be off.
+func (f *Files) checkStall() {
+	if f.left.IsZero() || f.now().Sub(f.left) < 30*time.Second {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fl := range f.files {
+		for _, g := range fl.gens {
+			g.live = false
+		}
+	}
 }
 
 // finish delivers the last lines of a file that is read once.
@@ -157,21 +186,37 @@ func (f *Files) begin() {
 	if f.begun {
 		return
 	}
+	now := f.now()
+	paths := f.expand()
+	for _, path := range paths { // first, so that no file which belongs to one of them is taken for another's
+		if c, ok := f.cursors[path]; ok {
+			fl := newFollower(path)
+			f.files[path] = fl
+			fl.restore(f, &c, now)
+			fl.cur = fl.atPath()
+			f.look(fl, false, now)
+			f.enqueue(fl)
+		}
+	}
+	for _, path := range paths {
+		if f.files[path] == nil {
+			f.files[path] = newFollower(path)
+			f.look(f.files[path], true, now)
+		}
+	}
 	f.begun = true
-	f.scan(true)
 }
 
 // scan looks at every path and every glob.
-func (f *Files) scan(start bool) {
+func (f *Files) scan() {
 	now := f.now()
 	for _, path := range f.expand() {
 		fl := f.files[path]
 		if fl == nil {
-			fl = &follower{path: path, source: "file:" + path}
-			fl.stats.Source = fl.source
+			fl = newFollower(path)
 			f.files[path] = fl
 		}
-		f.look(fl, start, now)
+		f.look(fl, false, now)
 	}
 }
 
@@ -186,15 +231,6 @@ func (f *Files) look(fl *follower, start bool, now time.Time) {
 	f.enqueue(fl)
 }
 
-// place moves a file without a cursor to where reading starts.
-func (f *Files) place(fl *follower) error {
-	if f.opt.From == nil && f.opt.Once || f.opt.From != nil && f.opt.From(fl.path).IsZero() {
-		return nil
-	}
-	size, _ := fl.cur.status()
-	return fl.cur.seek(size)
-}
-
 // expand lists the paths that are followed: those given, those that a glob means now, and those that were
 // found earlier.
 func (f *Files) expand() []string {
@@ -202,11 +238,10 @@ func (f *Files) expand() []string {
 	for path := range f.files {
 		paths = append(paths, path)
 	}
-	for _, pattern := range f.opt.Paths {
-		if !isGlob(pattern) {
-			paths = append(paths, filepath.Clean(pattern))
-			continue
-		}
+	for path := range f.named {
+		paths = append(paths, path)
+	}
+	for _, pattern := range f.globs {
 		matches, err := filepath.Glob(pattern)
 		if err != nil {
 			f.log.Debug("bad glob", zap.String("glob", pattern), zap.Error(err))

@@ -2,8 +2,6 @@ package sources
 
 import (
 	"errors"
-	"io/fs"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,74 +9,57 @@ import (
 	"github.com/banpipe/banpipe/pipeline"
 )
 
+// maxQuiet is how many quiet generations of one path stay open at most, whatever the linger; maxOpen is
+// how many there may be of any kind.
+const (
+	maxQuiet = 32
+	maxOpen  = 256
+)
+
 // A follower makes one path look like one endless log, whatever files come and go behind it. All its
 // fields are guarded by Files.mu.
 type follower struct {
 	path   string
 	source string        // "file:" and the path
+	real   string        // the path behind the symlink, where Files.links has it
 	gens   []*generation // oldest first, each open
 	cur    *generation   // the one at path, also in gens; nil if there is none
+	past   []known       // files that were read and closed, oldest first, maxPast at most
+	seen   map[fileID]bool
+	other  fileID // the file at path that is not to be read here: another path's rotated one
 
 	queued  bool   // in Files.queue
-	live    bool   // all generations were at their end when they were last read
 	trouble string // why the path cannot be followed, as last logged; "" if it can
 	stats   Stats
 }
 
-// read appends lines of all generations to b, the oldest first, and reports whether more is ready.
-func (fl *follower) read(b *pipeline.Batch, f *Files, now time.Time) (more bool) {
-	for i := 0; i < len(fl.gens) && !b.Full(); i++ {
-		g := fl.gens[i]
+func newFollower(path string) *follower {
+	fl := &follower{path: path, source: "file:" + path}
+	fl.stats.Source = fl.source
+	return fl
+}
+
+// read appends lines of all generations to b, the oldest first. It reports whether more is ready, and
+// whether what it appended was written after all of its file had been read.
+func (fl *follower) read(b *pipeline.Batch, f *Files, now time.Time) (more, live bool) {
+	live = true
+	for i := 0; i < len(fl.gens); i++ {
+		if b.Full() {
+			return true, live
+		}
+		g, n := fl.gens[i], len(b.Records)
 		err := g.read(b, f.buf, f.maxLine, now)
 		if errors.Is(err, errTruncated) {
-			f.log.Info("file truncated, starting at its beginning", zap.String("path", fl.path))
-			fl.stats.Lost++
-			g.restart()
-			err = g.read(b, f.buf, f.maxLine, now)
+			fl.truncated(f, g, now)
+			i-- // logrotate's copy stands in its place, or itself, to be begun anew
+			continue
 		}
 		fl.note(f.log, err)
+		live = live && (g.live || n == len(b.Records))
+		g.live = g.live || g.atEnd
+		more = more || !g.atEnd && err == nil
 	}
-	return !fl.atEnd()
-}
-
-func (fl *follower) atEnd() bool {
-	for _, g := range fl.gens {
-		if !g.atEnd {
-			return false
-		}
-	}
-	return true
-}
-
-// look compares the path with the generation that is read from it, opens what has taken its place, and
-// reports whether something new is to be read.
-func (fl *follower) look(f *Files, now time.Time) bool {
-	info, err := os.Stat(fl.path)
-	if err != nil {
-		fl.cur = nil // it stays among gens, until it is deleted and quiet
-		if !errors.Is(err, fs.ErrNotExist) {
-			fl.note(f.log, err)
-		}
-		return false
-	}
-	if fl.cur != nil && fl.cur.id == idOf(info) {
-		return false
-	}
-	for _, g := range fl.gens {
-		if g.id == idOf(info) { // moved away and back
-			fl.cur = g
-			return false
-		}
-	}
-	g, err := openGeneration(fl.path, now)
-	fl.note(f.log, err)
-	if err != nil {
-		return false
-	}
-	fl.gens = append(fl.gens, g)
-	fl.cur = g
-	f.watch(fl, g)
-	return true
+	return more, live
 }
 
 // retire closes the generations that were rotated away and have been quiet for long enough; an unfinished
@@ -87,25 +68,48 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 func (fl *follower) retire(b *pipeline.Batch, f *Files, now time.Time) {
 	kept := fl.gens[:0]
 	for i, g := range fl.gens {
-		last := i == len(fl.gens)-1
-		if g == fl.cur || !g.atEnd || now.Sub(g.changed) < f.linger || b.Full() {
-			kept = append(kept, g)
-			continue
-		}
-		if _, linked := g.status(); last && linked {
+		if fl.keeps(i, f.linger, now) || b.Full() {
 			kept = append(kept, g)
 			continue
 		}
 		n := len(b.Records)
 		fl.note(f.log, g.flush(b, f.buf, f.maxLine, now))
-		for i := n; i < len(b.Records); i++ {
-			b.Records[i].Cut = true
+		for j := n; j < len(b.Records); j++ {
+			b.Records[j].Cut = true
 		}
+		fl.remember(g.known())
 		f.unwatch(fl, g)
 		g.file.Close()
 	}
 	clear(fl.gens[len(kept):])
 	fl.gens = kept
+}
+
+func (fl *follower) keeps(i int, linger time.Duration, now time.Time) bool {
+	g := fl.gens[i]
+	if g == fl.cur || !g.atEnd {
+		return true
+	}
+	if newer := len(fl.gens) - 1 - i; newer >= maxQuiet {
+		return false
+	} else if now.Sub(g.changed) < linger {
+		return true
+	} else if newer > 0 {
+		return false
+	}
+	_, linked := g.status()
+	return linked
+}
+
+// remember keeps what tells a file from others after it is closed.
+func (fl *follower) remember(k known) {
+	if k.head.n == 0 {
+		return
+	}
+	if len(fl.past) == maxPast {
+		fl.past = append(fl.past[:0], fl.past[1:]...)
+	}
+	fl.past = append(fl.past, k)
 }
 
 // note logs trouble with the path when it changes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -45,8 +46,11 @@ type generation struct {
 	off  int64 // all before it is delivered
 	skip bool  // off is in a line that was too long
 	tail []byte
-	head []byte // the first bytes of the file, as far as delivered
+	head []byte      // the first bytes of the file, as far as delivered
+	mark fingerprint // of head; made when asked for
+	copy bool        // logrotate's copy of a file that was then truncated: an unfinished line goes on elsewhere
 
+	live    bool      // its end was reached once: what comes now has just been written
 	atEnd   bool      // the last read came to the end
 	part    int       // bytes of an unfinished line behind off, at the last read
 	changed time.Time // when it last grew, or was opened
@@ -140,9 +144,41 @@ func (g *generation) jump() {
 
 // restart begins the file anew.
 func (g *generation) restart() {
-	g.off, g.skip, g.part = 0, false, 0
-	g.tail, g.head = g.tail[:0], g.head[:0]
-	g.atEnd = false
+	g.off, g.skip, g.part, g.atEnd = 0, false, 0, false
+	g.tail, g.head, g.mark = nil, nil, fingerprint{}
+}
+
+// known is what tells the file from others.
+func (g *generation) known() known {
+	if g.mark.n != len(g.head) {
+		g.mark = fingerprintOf(g.head)
+	}
+	return known{id: g.id, head: g.mark}
+}
+
+// saved is what a checkpoint knows of the file.
+func (g *generation) saved() saved {
+	return saved{known: g.known(), off: g.off, tail: slices.Clone(g.tail), skip: g.skip, atEnd: g.atEnd}
+}
+
+// resume moves to where a cursor stood, if the file holds the bytes that were read then.
+func (g *generation) resume(s *saved) bool {
+	if s.head.n > 0 && !s.head.begins(g.file) || g.seek(s.off) != nil || !bytes.Equal(g.tail, s.tail) {
+		g.restart()
+		return false
+	}
+	g.skip = s.skip
+	return true
+}
+
+// born is when the file was made, where the file system knows (statx(2)); else the zero time.
+func (g *generation) born() time.Time {
+	var st unix.Statx_t
+	err := unix.Statx(int(g.file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st)
+	if err != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}
+	}
+	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
 }
 
 // seek moves to off, which must be the beginning of a line, without reading what is before it.
@@ -156,7 +192,8 @@ func (g *generation) seek(off int64) error {
 	if n < len(head) || m < len(tail) {
 		return errTruncated
 	}
-	g.off, g.head, g.tail, g.skip, g.part, g.atEnd = off, head, tail, false, 0, false
+	g.restart()
+	g.off, g.head, g.tail = off, head, tail
 	return nil
 }
 
@@ -164,7 +201,7 @@ func (g *generation) seek(off int64) error {
 func (g *generation) flush(b *pipeline.Batch, buf []byte, limit int, now time.Time) error {
 	kept := len(g.tail)
 	n, err := pread(g.file, buf, g.off-int64(kept))
-	if err != nil || n <= kept || g.skip || !bytes.Equal(buf[:kept], g.tail) || bytes.IndexByte(buf[kept:n], '\n') >= 0 {
+	if err != nil || n <= kept || g.skip || g.copy || !bytes.Equal(buf[:kept], g.tail) || bytes.IndexByte(buf[kept:n], '\n') >= 0 {
 		return err
 	}
 	line := buf[kept:n]

@@ -60,6 +60,7 @@ func (k *kick) add(path string, mask uint32) (int32, bool) {
 // watchFile watches the open file itself, so that no rename between open and watch matters and a file that
 // was rotated away goes on being watched.
 func (k *kick) watchFile(fl *follower, g *generation) {
+	g.wd = 0
 	if wd, ok := k.add(fmt.Sprintf("/proc/self/fd/%d", g.file.Fd()), grownMask); ok {
 		k.grown[wd] = append(k.grown[wd], fl)
 		g.wd = wd
@@ -67,6 +68,9 @@ func (k *kick) watchFile(fl *follower, g *generation) {
 }
 
 func (k *kick) unwatchFile(fl *follower, g *generation) {
+	if g.wd == 0 {
+		return
+	}
 	followers := k.grown[g.wd]
 	for i, other := range followers {
 		if other == fl {
@@ -108,6 +112,7 @@ func (k *kick) watchDir(dir string) {
 type event struct {
 	wd   int32
 	name string // in the folder; "" for a file
+	gone bool   // the watch has ended with what it was on
 	lost bool   // the kernel has dropped events: anything may have happened
 }
 
@@ -127,6 +132,7 @@ func (k *kick) wait(ctx context.Context, d time.Duration, buf []byte) []event {
 		events = append(events, event{
 			wd:   int32(binary.NativeEndian.Uint32(p)),
 			name: string(name[:clen(name)]),
+			gone: mask&unix.IN_IGNORED != 0,
 			lost: mask&unix.IN_Q_OVERFLOW != 0,
 		})
 		p = p[unix.SizeofInotifyEvent+size:]
@@ -141,6 +147,14 @@ func clen(p []byte) int {
 		}
 	}
 	return len(p)
+}
+
+// forget drops a watch on a folder that the kernel has ended.
+func (k *kick) forget(wd int32) {
+	if dir, ok := k.names[wd]; ok {
+		delete(k.names, wd)
+		delete(k.dirs, dir)
+	}
 }
 
 func (k *kick) path(e event) string { return filepath.Join(k.names[e.wd], e.name) }

@@ -12,7 +12,7 @@ import (
 const (
 	tick     = time.Second            // every path is looked at, for what no event has told
 	tickPoll = 100 * time.Millisecond // the same where there is no inotify
-	merge    = 5 * time.Millisecond   // what happens within it is handled together
+	merge    = 500 * time.Microsecond // what happens within it is handled together
 )
 
 // startWatch starts the watching goroutine unless it runs. It ends with ctx.
@@ -85,7 +85,7 @@ func pause(ctx context.Context, d time.Duration) {
 // scanAll looks at everything there is.
 func (f *Files) scanAll() {
 	f.watchDirs()
-	f.scan(false)
+	f.scan()
 	for _, fl := range f.files {
 		f.enqueue(fl)
 	}
@@ -107,27 +107,31 @@ func (f *Files) handle(events []event) {
 		for _, fl := range f.kick.grown[e.wd] {
 			f.enqueue(fl)
 		}
-		if e.name == "" {
-			continue
+		if e.gone {
+			f.kick.forget(e.wd)
 		}
-		if fl := f.files[f.kick.path(e)]; fl != nil {
-			f.look(fl, false, now)
-		} else {
+		if e.name != "" && !f.renamed(f.kick.path(e), now) {
 			globs = true
 		}
 	}
-	if globs && f.hasGlobs() {
-		f.scan(false)
+	if globs && len(f.globs) > 0 {
+		f.scan()
 	}
 }
 
-func (f *Files) hasGlobs() bool {
-	for _, pattern := range f.opt.Paths {
-		if isGlob(pattern) {
-			return true
+// renamed looks at the followed paths that the name is a part of, and reports whether there were any.
+func (f *Files) renamed(name string, now time.Time) (any bool) {
+	if fl := f.files[name]; fl != nil {
+		f.look(fl, false, now)
+		any = true
+	}
+	for _, fl := range f.links {
+		if fl.real == name {
+			f.look(fl, false, now)
+			any = true
 		}
 	}
-	return false
+	return any
 }
 
 // openKick has every open file and every folder watched.
@@ -172,10 +176,19 @@ func (f *Files) watchDirs() {
 	if f.kick == nil {
 		return
 	}
-	for path := range f.files {
+	f.links = f.links[:0]
+	for path, fl := range f.files {
 		f.kick.watchDir(filepath.Dir(path))
+		if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+			fl.real = real
+			f.links = append(f.links, fl)
+			f.kick.watchDir(filepath.Dir(real))
+		}
 	}
-	for _, pattern := range f.opt.Paths {
-		f.kick.watchDir(filepath.Dir(pattern))
+	for _, pattern := range f.globs {
+		dirs, _ := filepath.Glob(filepath.Dir(pattern))
+		for _, dir := range dirs {
+			f.kick.watchDir(dir)
+		}
 	}
 }

@@ -1,0 +1,93 @@
+package sources
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A sibling is a file beside a followed one that may hold an earlier part of the same log: logrotate's
+// auth.log.1 or auth.log-20261122, app-2026-11-22.log beside app.log.
+type sibling struct {
+	path string
+	id   fileID
+	size int64
+	mod  time.Time
+}
+
+// siblings lists them, those last written last. Where path is a symlink, those of the file that it means
+// are among them. Packed files are none: what was in them is read or gone.
+func siblings(path string) []sibling {
+	all := siblingsIn(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil && real != filepath.Clean(path) {
+		all = append(all, siblingsIn(real)...)
+		if filepath.Dir(real) != filepath.Dir(path) || filepath.Base(real) != filepath.Base(path) {
+			all = append(all, siblingAt(real)...)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b sibling) int { return a.mod.Compare(b.mod) })
+	seen := map[fileID]bool{}
+	return slices.DeleteFunc(all, func(s sibling) bool {
+		dup := seen[s.id]
+		seen[s.id] = true
+		return dup
+	})
+}
+
+func siblingsIn(path string) (all []sibling) {
+	dir, base := filepath.Split(path)
+	d, err := os.Open(filepath.Clean(dir + "."))
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1) // what could be read is better than nothing
+	for _, name := range names {
+		if isRotated(base, name) {
+			all = append(all, siblingAt(dir+name)...)
+		}
+	}
+	return all
+}
+
+func siblingAt(path string) []sibling {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	return []sibling{{path: path, id: idOf(info), size: info.Size(), mod: info.ModTime()}}
+}
+
+// isRotated reports whether name is what rotation makes of base: numbers or a date behind it, or between
+// its stem and its extension, or a word such as "old". Nothing wider: access.log.shop may well be a log
+// of its own.
+func isRotated(base, name string) bool {
+	if isCompressed(name) || name == base {
+		return false
+	}
+	if rest, ok := strings.CutPrefix(name, base); ok {
+		return isRotation(rest)
+	}
+	ext := filepath.Ext(base)
+	stem := strings.TrimSuffix(base, ext)
+	rest, ok := strings.CutPrefix(name, stem)
+	if !ok || ext == "" || stem == "" {
+		return false
+	}
+	rest, ok = strings.CutSuffix(rest, ext)
+	return ok && isRotation(rest)
+}
+
+// isRotation reports whether rest is a mark of rotation: ".1", "-20261122", ".2026-11-22T07:23", ".old".
+func isRotation(rest string) bool {
+	if rest == "" || !strings.ContainsRune(".-_~", rune(rest[0])) {
+		return false
+	}
+	switch rest[1:] {
+	case "", "0", "old", "bak", "prev", "orig", "save":
+		return rest != "." && rest != "-" && rest != "_"
+	}
+	return strings.Trim(rest, "0123456789.-_:T") == "" && strings.ContainsAny(rest, "0123456789")
+}
