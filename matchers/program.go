@@ -64,7 +64,7 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 		}
 		v, err := p.viewOf(&jf)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("jail %s: %w", jf.Jail, placed(&jf.Filter, 0, "datepattern", err)))
+			errs = append(errs, fmt.Errorf("jail %s: %w", jf.Jail, placed(&jf.Filter, 0, "", err)))
 			continue
 		}
 		if j.filter.MaxLines > 1 {
@@ -155,16 +155,13 @@ func identifies(r *regex) bool {
 	return r.has(groupIP4) || r.has(groupIP6) || r.has(groupDNS) || r.has(groupID) || r.has(groupSession)
 }
 
-// placed puts before err where in the filter it happened.
+// placed puts before err where in the filter it happened. If the filter has a file it is a *FileError.
 func placed(f *Filter, line int, what string, err error) error {
-	where := f.Path
-	if where == "" {
-		where = "filter " + f.Name
-	} else if line > 0 {
-		where = fmt.Sprintf("%s:%d", where, line)
-	}
 	if what != "" {
-		where += ": " + what
+		err = fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("%s: %w", where, err)
+	if f.Path == "" {
+		return fmt.Errorf("filter %s: %w", f.Name, err)
+	}
+	return &FileError{f.Path, line, err}
 }
