@@ -42,7 +42,7 @@ type Metrics struct {
 type Sink struct {
 	Type         string `toml:"type"`          // nftables or ufw; "" is the sink's name
 	Table        string `toml:"table"`         // nftables: the table, of the family inet
-	Hook         string `toml:"hook"`          // nftables: prerouting or input
+	Hook         string `toml:"hook"`          // nftables: prerouting, input or forward
 	Priority     int    `toml:"priority"`      // nftables: the chain's; -300 is before conntrack
 	KeepOutgoing bool   `toml:"keep_outgoing"` // nftables: replies to connections opened from here pass
 	Policy       string `toml:"policy"`        // nftables: drop or reject
@@ -96,7 +96,7 @@ func (c *Config) sink(d *decoder, name string, v *value) {
 	switch kind {
 	case "nftables":
 		d.table(v, label, &s)
-		oneOf(v, &d.errs, label, "hook", s.Hook, "prerouting", "input")
+		oneOf(v, &d.errs, label, "hook", s.Hook, "prerouting", "input", "forward")
 		oneOf(v, &d.errs, label, "policy", s.Policy, "drop", "reject")
 		if s.Table == "" {
 			d.errs.add(v.at("table"), label+": table", errEmpty)
@@ -112,6 +112,19 @@ func (c *Config) sink(d *decoder, name string, v *value) {
 	}
 	s.Type = kind
 	c.Sinks[name] = s
+}
+
+// Tables names the tables of all nftables sinks of c, also of those that no jail uses: what may be left
+// of a run.
+func Tables(c *Config) []string {
+	var tables []string
+	for _, s := range c.Sinks {
+		if s.Type == "nftables" {
+			tables = append(tables, s.Table)
+		}
+	}
+	slices.Sort(tables)
+	return slices.Compact(tables)
 }
 
 // check looks at what types cannot say. v is the table that c was read from.

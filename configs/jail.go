@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,8 @@ type Jail struct {
 	Port       Ports `toml:"port"`       // what a ban closes; none: all ports
 	BanAction  List  `toml:"banaction"`  // names of sinks
 	Enforce    bool  `toml:"enforce"`    // false: decide and report, ban nobody
+
+	LogTimezone Zone `toml:"logtimezone"` // of dates that name none; the machine's own if left out
 
 	// What the filter says, said by the jail instead. With FailRegex and without a filter key the jail is
 	// its own filter and no other is looked for.
@@ -126,7 +129,8 @@ func (v *value) words() List {
 // filter.
 func (j *Jail) overlay(f matchers.Filter) *matchers.Filter {
 	if len(j.FailRegex) > 0 || len(j.IgnoreRegex) > 0 || j.PrefRegex != "" {
-		f.Path = j.at.file // the lines of the rules are lines of this file
+		f.Path = j.at.file
+		f.FailRegex, f.IgnoreRegex = unplaced(f.FailRegex), unplaced(f.IgnoreRegex) // their lines are another file's
 	}
 	if j.PrefRegex != "" {
 		f.PrefRegex = j.PrefRegex
@@ -141,6 +145,14 @@ func (j *Jail) overlay(f matchers.Filter) *matchers.Filter {
 		f.DatePattern = j.DatePattern
 	}
 	return &f
+}
+
+func unplaced(rules []matchers.Rule) []matchers.Rule {
+	rules = slices.Clone(rules)
+	for i := range rules {
+		rules[i].Line = 0
+	}
+	return rules
 }
 
 // validName says whether a jail may be called so: its name stands in logs, metrics and on command lines.

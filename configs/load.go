@@ -3,7 +3,6 @@ package configs
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,7 +152,9 @@ func (c *Config) jail(d *decoder, name string, v *value) {
 	d.table(v, j.label(), &words)
 	f, err := c.filterOf(&words)
 	if err != nil {
-		j.Problem = fmt.Errorf("%s: %w", j.label(), err)
+		var errs Errors
+		errs.add(v.at("filter"), j.label(), err)
+		j.Problem = errs.err()
 	}
 	if f != nil && f.jail != nil {
 		(&decoder{}).table(f.jail, "", &j) // ParseFilter has looked for mistakes in it

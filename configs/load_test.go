@@ -229,7 +229,7 @@ func TestLoadErrors(t *testing.T) {
 	t.Run("a broken filter breaks one jail", func(t *testing.T) {
 		dir := tree(t, map[string]string{"banpipe.toml": "[jails.sshd]\n[jails.ufw]\n", "filter.d/sshd.toml": "failregx = ['<HOST>']\n"})
 		c := mustLoad(t, filepath.Join(dir, "banpipe.toml"))
-		want := `jail "sshd": ` + dir + `/filter.d/sshd.toml:1: unknown key "failregx"`
+		want := dir + `/filter.d/sshd.toml:1: jail "sshd": unknown key "failregx"`
 		if got := c.Jails["sshd"].Problem; got == nil || !strings.HasPrefix(got.Error(), want) || c.Jails["ufw"].Problem != nil {
 			t.Errorf("got %v, want %s", got, want)
 		}

@@ -1,0 +1,378 @@
+package configs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/matchers"
+	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/sinks"
+	"github.com/banpipe/banpipe/sources"
+)
+
+// BuildOptions says what to make of a configuration. Its zero value builds the service.
+type BuildOptions struct {
+	Jails []string  // run these, enabled or not; none: those that are enabled
+	Stdin io.Reader // read by all these jails, beside the logs that the configuration names; nil: not read
+
+	Once   bool      // every source ends at its end
+	DryRun bool      // print the actions instead of carrying them out
+	Out    io.Writer // where DryRun prints; nil means standard output
+	JSON   bool      // DryRun prints objects
+
+	// Strict makes an error of whatever keeps a jail from running as it is configured, a log that is not
+	// there included. Otherwise such a jail is left out, and a log is waited for.
+	Strict bool
+
+	Workers int                                                          // lines are matched by so many at once; 0 means one per processor
+	Store   pipeline.Store                                               // what outlives a restart; nil: nothing does
+	Own     func() []netip.Prefix                                        // this machine's addresses and gateways; nil means Own()
+	LookUp  func(ctx context.Context, host string) ([]netip.Addr, error) // nil asks the resolver
+	Now     func() time.Time                                             // the clock of everything; nil means time.Now
+	Logger  *zap.Logger                                                  // nil means no logs
+}
+
+// A Built is a pipeline that is ready to Run, and what became of the configuration in it.
+type Built struct {
+	// Its stages are matching (concurrent, with the dates found), matchers.Session, pipeline.Window and
+	// pipeline.Decide, in this order: a stage of your own goes behind the second.
+	*pipeline.Pipeline
+
+	Jails    []*Jail          // that run, by name; copies, with the logs that they really read
+	Problems Errors           // why others do not run, or not all of what these are to do; nil if all is well
+	Counts   *matchers.Counts // what the matchers have seen
+}
+
+// Build makes the pipeline that a configuration describes. It opens no log and touches no firewall. It
+// looks host names in ignoreip up, which takes 5 s at most. An error that is an Errors tells mistakes one by
+// one; without Strict it is an error only if no jail is left to run.
+func Build(cfg *Config, opts BuildOptions) (*Built, error) {
+	b := &builder{cfg: cfg, opts: opts}
+	if err := b.choose(); err != nil {
+		return nil, err
+	}
+	running := b.jails[:0]
+	for _, j := range b.jails {
+		if b.jail(j) {
+			running = append(running, j)
+		}
+	}
+	b.jails = running
+	b.tables()
+	if err := b.problems.err(); err != nil && (opts.Strict || len(b.jails) == 0) {
+		return nil, err
+	}
+	built := &Built{Jails: b.jails, Problems: b.problems, Counts: &matchers.Counts{}}
+	built.Pipeline = &pipeline.Pipeline{
+		Sources: b.sources(), Stages: b.stages(built.Counts), Outputs: b.outputs(),
+		Store: opts.Store, Now: opts.Now, Logger: opts.Logger,
+	}
+	return built, nil
+}
+
+// A builder is one Build.
+type builder struct {
+	cfg      *Config
+	opts     BuildOptions
+	jails    []*Jail // copies
+	ignore   map[string][]netip.Prefix
+	problems Errors
+}
+
+// choose picks the jails to run.
+func (b *builder) choose() error {
+	names := slices.Sorted(slices.Values(b.opts.Jails))
+	if len(names) == 0 {
+		for name, j := range b.cfg.Jails {
+			if j.Enabled {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+	}
+	if len(names) == 0 {
+		return Errors{{File: b.cfg.Path, Msg: "no jail is enabled", Hint: "set enabled = true in [jails.sshd], say, or name one with --jail sshd"}}
+	}
+	b.ignore = map[string][]netip.Prefix{}
+	for _, name := range slices.Compact(names) {
+		j := b.cfg.Jails[name]
+		if j == nil {
+			return Errors{mistake(didYouMean(name, keysOf(b.cfg.Jails)), "there is no jail %q", name)}
+		}
+		own := *j
+		b.jails = append(b.jails, &own)
+	}
+	return nil
+}
+
+// jail looks at one jail and reports whether it can run.
+func (b *builder) jail(j *Jail) bool {
+	before := len(b.problems)
+	if j.Problem != nil {
+		b.problems.add(j.value(""), "", j.Problem)
+	} else {
+		b.filter(j)
+	}
+	if j.Distinct != "" {
+		b.problem(j, "distinct", mistake("", "different values cannot be counted yet, only hits"))
+	}
+	b.sinksOf(j)
+	off := len(b.problems) > before
+	if !b.logs(j) {
+		off = true
+	}
+	b.ignored(j)
+	if off && !b.opts.Strict {
+		for _, p := range b.problems[before:] {
+			p.Msg += "; the jail does not run"
+		}
+	}
+	return !off
+}
+
+// value is where a jail's key stands, for problems with it.
+func (j *Jail) value(key string) *value {
+	if j.at == nil {
+		return &value{}
+	}
+	return j.at.at(key)
+}
+
+func (b *builder) problem(j *Jail, key string, err error) {
+	label := j.label()
+	if key != "" {
+		label = join(label, key)
+	}
+	b.problems.add(j.value(key), label, err)
+}
+
+// filter tries the rules of a jail.
+func (b *builder) filter(j *Jail) {
+	if j.Loaded.Format != "" {
+		b.problem(j, "filter", mistake("", "logs in the format %s cannot be read yet", j.Loaded.Format))
+	}
+	_, err := matchers.NewProgram([]matchers.JailFilter{j.filter()})
+	for _, joined := range leaves(err) {
+		for _, one := range leaves(errors.Unwrap(joined)) { // less "jail NAME: "
+			if placed := (*matchers.FileError)(nil); errors.As(one, &placed) {
+				one = &Error{File: placed.Path, Line: placed.Line, Msg: placed.Err.Error()}
+			}
+			b.problems.add(j.value("filter"), j.label(), one)
+		}
+	}
+}
+
+// leaves are the errors that err was joined of; err itself if it was not, none if it is nil.
+func leaves(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// filter is the jail as the matchers want it.
+func (j *Jail) filter() matchers.JailFilter {
+	return matchers.JailFilter{Jail: j.Name, Filter: *j.Loaded, Distinct: j.Distinct, Location: j.LogTimezone.Location}
+}
+
+// sinksOf looks at what a jail bans with.
+func (b *builder) sinksOf(j *Jail) {
+	if b.opts.DryRun {
+		return
+	}
+	for _, name := range j.BanAction {
+		if s := b.cfg.Sinks[name]; s.Type == "ufw" {
+			b.problem(j, "banaction", mistake(`banaction = ["nftables"] bans in the kernel, and the kernel ends each ban`, "sink %q: ufw cannot be driven yet", name))
+		}
+	}
+}
+
+// tables makes sure that no two sinks have one table: each would remove the other's rules.
+func (b *builder) tables() {
+	owner := map[string]string{}
+	for _, j := range b.jails {
+		for _, name := range j.BanAction {
+			s := b.cfg.Sinks[name]
+			if other, taken := owner[s.Table]; taken && other != name {
+				b.problem(j, "banaction", mistake("give one of them another table", "the sinks %q and %q have the same table, %q", other, name, s.Table))
+				return
+			}
+			owner[s.Table] = name
+		}
+	}
+}
+
+// logs settles what a jail reads and reports whether there is anything.
+func (b *builder) logs(j *Jail) bool {
+	if b.opts.Stdin != nil && j.Guessed {
+		j.LogPath, j.JournalMatch = nil, nil // a guess is for those who have nothing better
+	}
+	if len(j.JournalMatch) > 0 && !j.Guessed {
+		b.problem(j, "journalmatch", mistake(`logpath follows a file; journalctl -f -o short-iso | banpipe run --stdin reads the journal`, "the journal cannot be read yet"))
+	}
+	if len(j.LogPath) == 0 {
+		if b.opts.Stdin == nil && len(j.JournalMatch) == 0 {
+			b.problem(j, "", mistake("logpath names its log", "it has nothing to read"))
+		}
+		return b.opts.Stdin != nil
+	}
+	var missing []string
+	for _, path := range j.LogPath {
+		if found, _ := filepath.Glob(path); len(found) == 0 {
+			missing = append(missing, path)
+		}
+	}
+	if len(missing) == len(j.LogPath) || len(missing) > 0 && !j.Guessed {
+		what := "is not there"
+		if !b.opts.Strict {
+			what = "is not there yet: it is waited for"
+		}
+		b.problem(j, "logpath", fmt.Errorf("%s %s", strings.Join(missing, ", "), what))
+	}
+	return true
+}
+
+// ignored resolves a jail's ignoreip. What cannot be found out is a problem, but no reason to leave a
+// machine unprotected.
+func (b *builder) ignored(j *Jail) {
+	lookUp := b.opts.LookUp
+	if lookUp == nil {
+		lookUp = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, word := range j.IgnoreIP {
+		prefix, name, err := parseIgnore(word)
+		switch path, isFile := strings.CutPrefix(name, "file:"); {
+		case err != nil:
+		case isFile:
+			var prefixes []netip.Prefix
+			prefixes, err = ignoreFile(path)
+			b.ignore[j.Name] = append(b.ignore[j.Name], prefixes...)
+		case name != "":
+			var addrs []netip.Addr
+			addrs, err = lookUp(ctx, name)
+			for _, a := range addrs {
+				b.ignore[j.Name] = append(b.ignore[j.Name], host(a))
+			}
+		default:
+			b.ignore[j.Name] = append(b.ignore[j.Name], prefix)
+		}
+		if err != nil {
+			b.problem(j, "ignoreip", err)
+		}
+	}
+}
+
+// sources are one follower for all files, and the stream.
+func (b *builder) sources() []pipeline.Source {
+	var all []pipeline.Source
+	if paths := b.paths(); len(paths) > 0 {
+		opt := sources.FilesOptions{Paths: paths, Once: b.opts.Once, Logger: b.opts.Logger, Now: b.opts.Now}
+		if !b.opts.Once {
+			start := newStart(b)
+			opt.From, opt.DateOf = start.from, start.dateOf
+		}
+		all = append(all, sources.NewFiles(opt))
+	}
+	if b.opts.Stdin != nil {
+		all = append(all, sources.NewReader(stdin, b.opts.Stdin))
+	}
+	return all
+}
+
+func (b *builder) paths() []string {
+	var paths []string
+	for _, j := range b.jails {
+		paths = append(paths, j.LogPath...)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// stages are what a batch passes.
+func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
+	limits := make(map[string]pipeline.Jail, len(b.jails))
+	for _, j := range b.jails {
+		limits[j.Name] = pipeline.Jail{
+			MaxRetry: int(j.MaxRetry), FindTime: time.Duration(j.FindTime), BanTime: time.Duration(j.BanTime), Ports: j.Port,
+			Ignore: b.ignore[j.Name], Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
+		}
+	}
+	own := b.opts.Own
+	if own == nil {
+		own = Own()
+	}
+	p := newPrograms(b.jails)
+	workers := b.opts.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	return []pipeline.Stage{
+		pipeline.Concurrent(workers, func() pipeline.Stage {
+			parse, match := &matchers.Parse{Programs: p.of}, &matchers.Match{Programs: p.of, Counts: counts}
+			return pipeline.StageFunc(func(ctx context.Context, batch *pipeline.Batch) error {
+				if err := parse.Process(ctx, batch); err != nil {
+					return err
+				}
+				return match.Process(ctx, batch)
+			})
+		}),
+		&matchers.Session{Programs: p.of},
+		&pipeline.Window{Jails: limits, Now: b.opts.Now},
+		&pipeline.Decide{Jails: limits, Own: own, Now: b.opts.Now, Logger: b.opts.Logger},
+	}
+}
+
+// outputs are the sinks that the jails name, each once.
+func (b *builder) outputs() []pipeline.Output {
+	if b.opts.DryRun {
+		out := b.opts.Out
+		if out == nil {
+			out = os.Stdout
+		}
+		return []pipeline.Output{{Sink: &sinks.Writer{W: out, JSON: b.opts.JSON}, Observe: true}}
+	}
+	jails := map[string][]string{}
+	for _, j := range b.jails {
+		for _, name := range j.BanAction {
+			if !slices.Contains(jails[name], j.Name) {
+				jails[name] = append(jails[name], j.Name)
+			}
+		}
+	}
+	var outputs []pipeline.Output
+	for _, name := range slices.Sorted(maps.Keys(jails)) {
+		outputs = append(outputs, pipeline.Output{Sink: b.sink(b.cfg.Sinks[name]), Jails: jails[name]})
+	}
+	return outputs
+}
+
+func (b *builder) sink(s Sink) pipeline.Sink {
+	priority := int32(s.Priority)
+	if priority == 0 {
+		priority = -1 // sinks.NFTables takes 0 for its default
+	}
+	return &sinks.NFTables{
+		Table: s.Table, Hook: s.Hook, Priority: priority, KeepOutgoing: s.KeepOutgoing, Policy: s.Policy,
+		Logger: b.opts.Logger, Now: b.opts.Now,
+	}
+}
