@@ -138,7 +138,7 @@ func (d *Decide) refuse(a Action) error {
 	} else if p, ok := d.ignoredByAny(a.Prefix); ok {
 		return fmt.Errorf("%v is in ignoreip", p)
 	}
-	if d.Own != nil {
+	if d.Own != nil && !d.Jails[a.Jail].BanSelf {
 		for _, p := range d.Own() {
 			if p.Overlaps(a.Prefix) {
 				return fmt.Errorf("%v is this machine's own address or its gateway", p)

@@ -51,6 +51,7 @@ func TestDecide(t *testing.T) {
 	jails := map[string]Jail{
 		"j":       {MaxRetry: 3, BanTime: time.Hour, Ignore: prefixes("192.0.2.8/32", "198.51.100.0/24", "2001:db8:1::/48", "::ffff:203.0.113.9/128")},
 		"forever": {MaxRetry: 1, BanTime: -1},
+		"self":    {MaxRetry: 1, BanSelf: true},
 		"watch":   {MaxRetry: 1, Observe: true},
 		"web":     {MaxRetry: 1, Ports: []PortRange{{80, 80}, {443, 443}}},
 	}
@@ -74,6 +75,7 @@ func TestDecide(t *testing.T) {
 		{"ignored as a mapped address", offence("j", "203.0.113.9", 3, t0), ""},
 		{"ignored elsewhere only", offence("web", "192.0.2.8", 1, t0), "ban 192.0.2.8/32 web for 10m0s ports 80,443"},
 		{"own", offence("j", "203.0.113.1", 3, t0), ""},
+		{"own, where the jail may", offence("self", "203.0.113.1", 1, t0), "ban 203.0.113.1/32 self for 10m0s"},
 		{"gateway", offence("j", "fd00::1", 3, t0), ""},
 		{"loopback", offence("j", "127.0.0.1", 3, t0), ""},
 		{"v6 loopback", offence("j", "::1", 3, t0), ""},

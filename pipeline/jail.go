@@ -13,6 +13,7 @@ type Jail struct {
 	BanTime    time.Duration  // 0 means 10 minutes; negative never ends
 	Ports      []PortRange    // sorted and apart; nil: all ports
 	Ignore     []netip.Prefix // addresses that are never banned (ignoreip)
+	BanSelf    bool           // Decide.Own does not protect from this jail (ignoreself = false)
 	Observe    bool           // decide and report, ban nobody (enforce = false)
 	MaxTracked int            // addresses that the window remembers at most; 0 means 100,000, and 16 million is the limit
 }
