@@ -314,7 +314,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 	for _, j := range b.jails {
 		limits[j.Name] = pipeline.Jail{
 			MaxRetry: int(j.MaxRetry), FindTime: time.Duration(j.FindTime), BanTime: time.Duration(j.BanTime), Ports: j.Port,
-			Ignore: b.ignore[j.Name], Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
+			Ignore: b.ignore[j.Name], BanSelf: !j.IgnoreSelf, Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
 		}
 	}
 	own := b.opts.Own

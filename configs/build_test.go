@@ -160,6 +160,7 @@ banaction = "nftables"
 [jails.sshd]
 enabled = true
 enforce = false
+ignoreself = false
 maxtracked = 10
 ignoreip = "192.0.2.0/24 known.example"
 [jails.ufw]
@@ -184,7 +185,7 @@ banaction = ["other", "nftables"]
 	decide := built.Stages[3].(*pipeline.Decide)
 	want := map[string]pipeline.Jail{
 		"sshd": {
-			MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: 10 * time.Minute, Ports: []pipeline.PortRange{{First: 22, Last: 22}}, Observe: true, MaxTracked: 10,
+			MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: 10 * time.Minute, Ports: []pipeline.PortRange{{First: 22, Last: 22}}, Observe: true, BanSelf: true, MaxTracked: 10,
 			Ignore: []netip.Prefix{
 				netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.0/24"),
 				netip.MustParsePrefix("192.0.2.99/32"), netip.MustParsePrefix("192.0.2.98/32"),
