@@ -9,15 +9,16 @@ import (
 // A Finder finds and reads the dates of one source's lines, for one worker. What it remembers makes it faster, and
 // keeps it with one of several readings that fit (see Dates); it is not safe for concurrent use.
 type Finder struct {
-	dates *Dates
-	last  int // the program that found the last line's date; -1: none yet
-	match dateMatch
-	slots dateSlots   // what the programs found
-	scans [2]dateScan // what their fast twins found: the best is scans[scan]
-	scan  int
-	slow  bool // no fast twins
-	clock zoneClock
-	memo  dateMemo
+	dates      *Dates
+	last       int // the program that found the last line's date; -1: none yet
+	match      dateMatch
+	slots      dateSlots   // what the programs found
+	scans      [2]dateScan // what their fast twins found: the best is scans[scan]
+	scan       int
+	slow       bool       // no fast twins
+	monthFirst *dateGroup // in which 02-03-2026 begins with the month: the last line had a 02-13-2026
+	clock      zoneClock
+	memo       dateMemo
 }
 
 // A dateMemo is the last date that was read, by its text.
@@ -168,8 +169,7 @@ func (f *Finder) search(line []byte) (best dateHit, ok bool) {
 	}
 	if f.last < 0 || !f.same(best.program) {
 		f.last = best.program
-		f.scans[0].monthFirst = f.isMonthDay(f.last)
-		f.scans[1].monthFirst = f.scans[0].monthFirst
+		f.monthFirst = f.monthGroup(f.last)
 	}
 	return best, true
 }
@@ -178,6 +178,7 @@ func (f *Finder) search(line []byte) (best dateHit, ok bool) {
 func (f *Finder) ask(g *dateGroup, line []byte, best *dateHit, remembered bool) {
 	if g.fast != nil && !f.slow {
 		s := &f.scans[1-f.scan]
+		s.monthFirst = f.monthFirst == g
 		if h, ok := g.fast.find(s, line); ok && h.place < best.place && (!remembered || f.same(h.program)) {
 			*best, f.scan = h, 1-f.scan
 		}
@@ -235,7 +236,10 @@ func (f *Finder) same(program int) bool {
 	return dateKind(now) == kindSyslog && (last == int(kindZoned) || last == int(kindOffset))
 }
 
-// isMonthDay says that a program reads 02-13-2026.
-func (f *Finder) isMonthDay(program int) bool {
-	return f.dates.family[program]%int(kindCount+1) == int(kindMonthDay)
+// monthGroup is the group of a program that reads 02-13-2026, nil for others.
+func (f *Finder) monthGroup(program int) *dateGroup {
+	if f.dates.family[program]%int(kindCount+1) != int(kindMonthDay) {
+		return nil
+	}
+	return f.group(program)
 }

@@ -1,0 +1,125 @@
+package matchers
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// twinPatterns are the datepatterns whose dates a dateScan reads, alone and beside others.
+var twinPatterns = [][]string{
+	{},
+	{`{^LN-BEG}`},
+	{`^{DATE}`},
+	{`^({DATE})`},
+	{`^[^\[]*\[({DATE})`},
+	{`^<\d+>\d+\s+{DATE}`},
+	{`{^LN-BEG}TAI64N`, `{^LN-BEG}`},
+	{`{^LN-BEG}%ExY(?P<_sep>[-/.])%m(?P=_sep)%d[T ]%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`, `^[^\[]*\[({DATE})`, `{^LN-BEG}`},
+	{`{^LN-BEG}(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?`, `{DEFAULT}`},
+	{`^%ExY(?P<_sep>[-/.])%m(?P=_sep)%d[T ]%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`, `{^LN-BEG}`},
+	{`{DEFAULT}`, `^x{DATE}`},
+}
+
+// twins read a line by position and by running the patterns' programs.
+type twins struct{ fast, slow *Finder }
+
+func newTwins(t testing.TB, patterns []string) twins {
+	d := mustDates(t, berlin(t), patterns...)
+	w := twins{d.Finder(), d.Finder()}
+	w.slow.slow = true
+	return w
+}
+
+// check reads line with both, and again by Time alone.
+func (w twins) check(t testing.TB, patterns []string, line []byte, ref time.Time) {
+	t.Helper()
+	got, want := answer(w.fast, line, ref), answer(w.slow, line, ref)
+	if got != want {
+		t.Errorf("%q: %q\ngot  %s\nwant %s", patterns, line, got, want)
+	}
+	if again := answer(w.fast, line, ref); again != got {
+		t.Errorf("%q: %q\nfirst %s\nagain %s", patterns, line, got, again)
+	}
+}
+
+func answer(f *Finder, line []byte, ref time.Time) string {
+	span, ok := f.Find(line)
+	at, read := f.Time(line, span, ref)
+	if !read {
+		at = time.Time{}
+	}
+	return fmt.Sprint(span, ok, read, at)
+}
+
+// TestDatesTwin holds the readers by position against the patterns' programs, over lines that come one after another
+// so that both learn.
+func TestDatesTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	ref := time.Date(2005, 8, 14, 12, 0, 0, 0, time.UTC)
+	for _, patterns := range twinPatterns {
+		w := newTwins(t, patterns)
+		for range 20000 {
+			line := dateish(r)
+			switch r.IntN(8) {
+			case 0:
+				line = "<14>1 " + line
+			case 1:
+				line = "x [" + line
+			}
+			w.check(t, patterns, []byte(line), ref)
+		}
+	}
+}
+
+// FuzzDatesTwin does so on any bytes.
+func FuzzDatesTwin(f *testing.F) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 50 {
+		f.Add([]byte(dateish(r)))
+	}
+	for _, c := range benchDates {
+		f.Add([]byte(c.line))
+	}
+	var all []twins
+	for _, patterns := range twinPatterns {
+		all = append(all, newTwins(f, patterns))
+	}
+	ref := time.Date(2005, 8, 14, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		for i, w := range all {
+			w.fast.last, w.slow.last = -1, -1
+			for _, s := range []*Finder{w.fast, w.slow} {
+				s.monthFirst, s.memo.n = nil, 0
+			}
+			w.check(t, twinPatterns[i], line, ref)
+		}
+	})
+}
+
+// FuzzDatesPattern compiles any pattern and searches with it: an error or an answer, soon.
+func FuzzDatesPattern(f *testing.F) {
+	for _, patterns := range filterPatterns {
+		for _, p := range patterns {
+			f.Add(p, []byte("2005-01-23 21:59:59 [23/Jan/2005:21:59:59 +0000] 21:59:59"))
+		}
+	}
+	f.Add(`(a*)*(?:b+c?){3,5}[^x-z\d]|%H(?<!a|bc)`, []byte("aaaabbbbcccc"))
+	ref := time.Date(2005, 8, 14, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, pattern string, line []byte) {
+		d, err := NewDates([]string{pattern}, DateOptions{Location: time.UTC})
+		if err != nil {
+			return
+		}
+		finder := d.Finder()
+		span, ok := finder.Find(line)
+		if !ok {
+			return
+		}
+		if span.Start < 0 || span.End < span.Start || span.End > len(line) {
+			t.Fatalf("%q in %q: got %v", pattern, line, span)
+		}
+		finder.Time(line, span, ref)
+	})
+}
