@@ -63,7 +63,7 @@ func NewDates(patterns []string, opts DateOptions) (*Dates, error) {
 
 // Finder returns a new Finder: one per worker and source.
 func (d *Dates) Finder() *Finder {
-	return &Finder{dates: d, last: -1, clock: zoneClock{loc: d.loc}}
+	return &Finder{dates: d, last: -1, clock: zoneClock{loc: d.loc}, now: zoneClock{loc: d.loc}}
 }
 
 // fields reads what a matcher has found.

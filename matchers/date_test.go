@@ -152,16 +152,22 @@ func TestDatesPattern(t *testing.T) {
 
 // TestDatesMistake names the letter or word and its place.
 func TestDatesMistake(t *testing.T) {
+	refs := "%H"
+	for _, name := range "abcdefghi" {
+		refs += fmt.Sprintf("(?P<x%c>[0-9a-f])(?P=x%c)", name, name)
+	}
 	for pattern, want := range map[string]string{
-		`%Y-%m-%d %Q`:        `datepattern "%Y-%m-%d %Q": byte 10: unknown date letter "%Q" (a percent sign is written %%)`,
-		`^(%Y-%m-%d`:         `datepattern "^(%Y-%m-%d": byte 2: the bracket ( is not closed`,
-		`%H:%M)`:             `datepattern "%H:%M)": byte 6: the bracket ) was not opened`,
-		`%d %H:%M:%S`:        `datepattern "%d %H:%M:%S": it has a day and no month (%m, %b)`,
-		`[%H`:                `datepattern "[%H": byte 1: the class [ is not closed`,
-		`(a+)%H(?P=x)`:       `datepattern "(a+)%H(?P=x)": byte 7: a back-reference (?P=x) must stand behind a group of single characters of that name`,
-		`(?<=a+)%H:%M`:       `datepattern "(?<=a+)%H:%M": byte 1: a look-around may hold only a few sequences of fixed length`,
-		`%H:%M:%S(?:a*)*`:    `datepattern "%H:%M:%S(?:a*)*": byte 15: what may match nothing is repeated without limit`,
-		`%H:%M:%S a{1,9999}`: `datepattern "%H:%M:%S a{1,9999}": byte 11: {1,9999} repeats more than 64 times, or less than not at all`,
+		`%Y-%m-%d %Q`:               `datepattern "%Y-%m-%d %Q": byte 10: unknown date letter "%Q" (a percent sign is written %%)`,
+		`^(%Y-%m-%d`:                `datepattern "^(%Y-%m-%d": byte 2: the bracket ( is not closed`,
+		`%H:%M)`:                    `datepattern "%H:%M)": byte 6: the bracket ) was not opened`,
+		`%d %H:%M:%S`:               `datepattern "%d %H:%M:%S": it has a day and no month (%m, %b)`,
+		`[%H`:                       `datepattern "[%H": byte 1: the class [ is not closed`,
+		`(a+)%H(?P=x)`:              `datepattern "(a+)%H(?P=x)": byte 7: a back-reference (?P=x) must stand behind a group of single characters of that name`,
+		`(?<=a+)%H:%M`:              `datepattern "(?<=a+)%H:%M": byte 1: a look-around may hold only a few sequences of fixed length`,
+		`%H:%M:%S(?:a*)*`:           `datepattern "%H:%M:%S(?:a*)*": byte 15: what may match nothing is repeated without limit`,
+		`%H:%M:%S a{1,9999}`:        `datepattern "%H:%M:%S a{1,9999}": byte 11: {1,9999} repeats more than 64 times, or less than not at all`,
+		refs:                        `datepattern "` + refs + `": the pattern is too big`,
+		`%H(((a{64}){64}){64}){64}`: `datepattern "%H(((a{64}){64}){64}){64}": the pattern is too big`,
 	} {
 		t.Run(pattern, func(t *testing.T) {
 			_, err := NewDates([]string{pattern}, DateOptions{})

@@ -143,18 +143,20 @@ func isoDays(year, week, weekday int) int {
 
 func mod7(n int) int { return ((n % 7) + 7) % 7 }
 
-// longFraction reads what may stand behind the seconds, which end at p: a fraction of seven to nine digits is not cut
-// out of the line, as in fail2ban, but the zone behind it counts.
-func (s *dateScan) longFraction(line []byte, p int) {
+// longFraction reads what may stand behind the seconds, which end at bare: a fraction of seven to nine digits is not cut
+// out of the line, as in fail2ban, but it and the zone behind it count.
+func (s *dateScan) longFraction(line []byte) bool {
+	p := s.bare
 	n := p + 1
 	for n < len(line) && isDigit(line[n]) {
 		n++
 	}
 	if c := at(line, p); c != '.' && c != ',' || n-p < 8 || n-p > 10 {
-		return
+		return false
 	}
 	s.nanos = nanos(line[p+1 : n])
 	s.zoneBehind(line, n)
+	return true
 }
 
 // bare is the place behind the seconds of a date that the program found without a fraction and a zone, though it

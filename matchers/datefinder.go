@@ -17,7 +17,8 @@ type Finder struct {
 	scan       int
 	slow       bool       // no fast twins
 	monthFirst *dateGroup // in which 02-03-2026 begins with the month: the last line had a 02-13-2026
-	clock      zoneClock
+	clock      zoneClock  // for the lines' times
+	now        zoneClock  // for the reference
 	memo       dateMemo
 }
 
@@ -28,9 +29,9 @@ type dateMemo struct {
 	program int
 	sec     int64
 	nanos   int
-	limits  bool // it holds only while its time lies between ref-from and ref+to
-	from    int64
-	to      int64
+
+	// A date without a year, or a day, holds only while it is the last such one before a limit that moves with the reference.
+	window, local, ahead int64 // window 0: it always holds
 }
 
 // Find says where the line's date lies: the bytes that are cut out before the line is matched. The span may be empty
@@ -50,7 +51,7 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	if span.Start < 0 || span.End > len(line) || span.Start > span.End {
 		return time.Time{}, false
 	}
-	if f.memo.fits(line, span, f.last, now) {
+	if f.remembers(line, span, now) {
 		return f.at(f.memo.sec, f.memo.nanos), true
 	}
 	h, ok := f.search(line)
@@ -79,11 +80,11 @@ func (f *Finder) fields(h dateHit, line []byte, now int64) (*dateFields, bool) {
 		}
 	} else if s.bad || !s.absolute && !s.valid() {
 		return nil, false
-	} else if s.name != nil {
-		s.east, s.zoned = f.dates.zones.seconds(s.name)
+	} else if s.nameEnd > 0 {
+		s.east, s.zoned = f.dates.zones.seconds(line[s.nameStart:s.nameEnd])
 	}
-	if s.bare > 0 {
-		s.longFraction(line, s.bare)
+	if s.bare > 0 && !s.longFraction(line) {
+		s.bare = 0
 	}
 	return &s.dateFields, true
 }
@@ -99,8 +100,8 @@ func (f *Finder) resolve(d *dateFields, h dateHit, line []byte, ref int64) (time
 		return f.at(d.unix, d.nanos), true
 	}
 	east := int64(d.east)
-	if !d.zoned {
-		east = f.clock.offset(ref)
+	if !d.zoned && d.year == 0 {
+		east = f.now.offset(ref)
 	}
 	local, ok := d.local(ref+east, f.dates.ahead)
 	if !ok {
@@ -111,33 +112,42 @@ func (f *Finder) resolve(d *dateFields, h dateHit, line []byte, ref int64) (time
 		unix, sure = f.clock.unix(local, ref)
 	}
 	f.memo.n = 0
-	if text := line[h.cut[0]:h.cut[1]]; sure && f.dates.textual && len(text) <= len(f.memo.text) && (h.fast || f.covered()) {
-		f.memo.put(text, f.last, unix, d, f.dates.ahead)
+	if text := line[h.cut[0]:h.cut[1]]; sure && f.dates.textual && f.scans[f.scan].bare == 0 && (h.fast || f.covered()) {
+		f.memo.put(text, d, f.dates.ahead)
+		f.memo.program, f.memo.sec, f.memo.local = f.last, unix, local
 	}
 	return f.at(unix, d.nanos), true
 }
 
-func (m *dateMemo) put(text []byte, program int, unix int64, d *dateFields, ahead int64) {
+// put remembers a date by its text, if that is not long and the date does not depend on a zone and on the clock.
+func (m *dateMemo) put(text []byte, d *dateFields, ahead int64) {
+	if len(text) > len(m.text) || d.zoned && d.year == 0 {
+		return
+	}
 	m.n = copy(m.text[:], text)
-	m.program, m.sec, m.nanos = program, unix, d.nanos
-	m.limits = d.year == 0
+	m.nanos, m.window, m.ahead = d.nanos, 0, ahead
 	switch {
 	case d.month == 0:
-		m.from, m.to = 86400-aheadToday, aheadToday
+		m.window, m.ahead = 86400, aheadToday
 	case d.year == 0:
-		m.from, m.to = 365*86400-ahead, ahead
+		m.window = 365 * 86400
 	}
 }
 
-// fits says that text is the remembered date, and that it still means the same.
-func (m *dateMemo) fits(line []byte, span pipeline.Span, program int, ref int64) bool {
-	if m.n == 0 || m.program != program || string(m.text[:m.n]) != string(line[span.Start:span.End]) {
+// remembers says that the date at span is the remembered one, and that it still means the same.
+func (f *Finder) remembers(line []byte, span pipeline.Span, ref int64) bool {
+	m := &f.memo
+	if m.n == 0 || m.n != span.Len() || m.program != f.last || string(m.text[:m.n]) != string(line[span.Start:span.End]) {
 		return false
 	}
 	if c := at(line, span.End); c == '.' || c == ',' { // there may be more, see longFraction
 		return false
 	}
-	return !m.limits || m.sec <= ref+m.to-1 && m.sec > ref-m.from+1
+	if m.window == 0 {
+		return true
+	}
+	limit := ref + f.now.offset(ref) + m.ahead
+	return m.local <= limit && m.local > limit-m.window
 }
 
 // covered says that all parts of the date lie in the bytes that are cut out, so that these alone tell the time.
@@ -151,9 +161,31 @@ func (f *Finder) covered() bool {
 	return true
 }
 
-// search finds the line's date, see Dates: the remembered template is asked first, and keeps its place against others that
+// search finds the line's date.
+func (f *Finder) search(line []byte) (h dateHit, ok bool) {
+	g := &f.dates.groups[0]
+	if len(f.dates.groups) > 1 || g.fast == nil || f.slow {
+		return f.searchAll(line)
+	}
+	f.scan = 0
+	if h, ok = g.fast.find(&f.scans[0], line); ok && h.program != f.last {
+		f.learn(h.program)
+	}
+	return h, ok
+}
+
+// learn remembers which program found a date.
+func (f *Finder) learn(program int) {
+	if f.last < 0 || !f.same(program) {
+		f.last = program
+		f.monthFirst = f.monthGroup(program)
+		f.scans[0].monthFirst = f.monthFirst != nil
+	}
+}
+
+// searchAll is search for several groups, see Dates: the remembered template is asked first, and keeps its place against others that
 // find a date at the same one.
-func (f *Finder) search(line []byte) (best dateHit, ok bool) {
+func (f *Finder) searchAll(line []byte) (best dateHit, ok bool) {
 	best.place = len(line) + 1
 	if f.last >= 0 {
 		f.ask(f.group(f.last), line, &best, true)
@@ -167,10 +199,7 @@ func (f *Finder) search(line []byte) (best dateHit, ok bool) {
 	if best.place > len(line) {
 		return best, false
 	}
-	if f.last < 0 || !f.same(best.program) {
-		f.last = best.program
-		f.monthFirst = f.monthGroup(f.last)
-	}
+	f.learn(best.program)
 	return best, true
 }
 

@@ -232,39 +232,49 @@ func (s lookSequence) match(line []byte, pos int, behind bool) bool {
 const maxRefSet = 16
 
 // expandRefs does away with back-references: (?P<s>[-/])X(?P=s) becomes -X-|/X/, one alternative per byte, which is
-// the same for a group of single bytes. Others are refused.
+// the same for a group of single bytes. Others stay, and are refused by the compiler.
 func expandRefs(n *dateNode) (*dateNode, error) {
+	left := maxProgram
+	n = expandRefsIn(n, &left)
+	if left < 0 {
+		return nil, errDateTooBig
+	}
+	return n, nil
+}
+
+// expandRefsIn is expandRefs for at most left nodes; below 0 it gives up.
+func expandRefsIn(n *dateNode, left *int) *dateNode {
 	for i, s := range n.sub {
-		e, err := expandRefs(s)
-		if err != nil {
-			return nil, err
-		}
+		e := expandRefsIn(s, left)
 		n.sub[i] = e
 		if n.op != dateNodeCat || e.op != dateNodeGroup || e.name == "" || !refers(n.sub[i+1:], e.name) {
 			continue
 		}
 		set, ok := singleSet(e)
 		if !ok || len(set.bytes()) > maxRefSet {
-			break // the reference itself will be refused
+			break
 		}
 		alt := &dateNode{op: dateNodeAlt, at: e.at}
 		for _, c := range set.bytes() {
-			one := &dateNode{op: dateNodeSet, set: setOf(string([]byte{c})), at: e.at}
-			first := *e
-			first.sub = []*dateNode{one}
-			row := &dateNode{op: dateNodeCat, sub: []*dateNode{&first}, at: e.at}
-			for _, rest := range n.sub[i+1:] {
-				row.sub = append(row.sub, substitute(rest, e.name, one))
-			}
-			if row, err = expandRefs(row); err != nil {
-				return nil, err
-			}
-			alt.sub = append(alt.sub, row)
+			alt.sub = append(alt.sub, expandRefsIn(n.with(i, c, left), left))
 		}
 		n.sub = append(n.sub[:i:i], alt)
 		break
 	}
-	return n, nil
+	return n
+}
+
+// with is the sequence n from its i-th part on, where that group is the byte c and so is every reference to it.
+func (n *dateNode) with(i int, c byte, left *int) *dateNode {
+	e := n.sub[i]
+	one := &dateNode{op: dateNodeSet, set: setOf(string([]byte{c})), at: e.at}
+	first := *e
+	first.sub = []*dateNode{one}
+	row := &dateNode{op: dateNodeCat, sub: []*dateNode{&first}, at: e.at}
+	for _, rest := range n.sub[i+1:] {
+		row.sub = append(row.sub, substitute(rest, e.name, one, left))
+	}
+	return row
 }
 
 func singleSet(n *dateNode) (byteSet, bool) {
@@ -287,14 +297,14 @@ func refers(nodes []*dateNode, name string) bool {
 }
 
 // substitute copies n with one in the place of every reference to name.
-func substitute(n *dateNode, name string, one *dateNode) *dateNode {
-	if n.op == dateNodeRef && n.name == name {
+func substitute(n *dateNode, name string, one *dateNode, left *int) *dateNode {
+	if *left--; *left < 0 || n.op == dateNodeRef && n.name == name {
 		return one
 	}
 	c := *n
 	c.sub = make([]*dateNode, len(n.sub))
 	for i, s := range n.sub {
-		c.sub[i] = substitute(s, name, one)
+		c.sub[i] = substitute(s, name, one, left)
 	}
 	return &c
 }

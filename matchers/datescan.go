@@ -48,11 +48,12 @@ type dateScan struct {
 	dateFields
 	kind       dateKind
 	start, end int
-	name       []byte // of the zone, if the date has one
-	bare       int    // the place behind the seconds, if a fraction and a zone could have stood there
-	bad        bool   // the date is no time
-	monthFirst bool   // 02-03-2026 begins with the month: this source showed a 02-13-2026
-	oneSpace   bool   // between an ISO day and its hour stands one character
+	nameStart  int // where a zone's name lies, if the date has one
+	nameEnd    int
+	bare       int  // the place behind the seconds, if a fraction and a zone could have stood there
+	bad        bool // the date is no time
+	monthFirst bool // 02-03-2026 begins with the month: this source showed a 02-13-2026
+	oneSpace   bool // between an ISO day and its hour stands one character
 }
 
 // startAt finds a date of one of the kinds at the line's start, behind at most two characters that are no words'.
@@ -136,7 +137,7 @@ func (s *dateScan) at(line []byte, p int, allow kindSet) bool {
 
 // found notes a date in [start, end), unless it ends inside a word.
 func (s *dateScan) found(line []byte, kind dateKind, start, end int) bool {
-	if wordAt(line, end) {
+	if end < len(line) && (isWord(line[end]) || line[end] >= 0x80 && wordAt(line, end)) {
 		return false
 	}
 	s.kind, s.start, s.end = kind, start, end
@@ -171,10 +172,12 @@ func (s *dateScan) digits(line []byte, p int, allow kindSet) bool {
 // words reads what begins with a month, a weekday or a zone.
 func (s *dateScan) words(line []byte, p int, allow kindSet) bool {
 	q := p
-	if weekdayOf(line, p) > 0 && at(line, p+3) == ' ' {
+	s.month = monthOf(line, p)
+	if s.month == 0 && at(line, p+3) == ' ' && weekdayOf(line, p) > 0 {
 		q += 4
+		s.month = monthOf(line, q)
 	}
-	if s.month = monthOf(line, q); s.month > 0 {
+	if s.month > 0 {
 		switch c := at(line, q+3); {
 		case c == ' ' && s.syslog(line, p, q+4, allow):
 			return true
@@ -202,7 +205,7 @@ func (s *dateScan) zoneFirst(line []byte, p int) bool {
 	if s.month = monthOf(line, q); s.month == 0 || at(line, q+3) != ' ' || !s.syslog(line, p, q+4, 1<<kindSyslog) {
 		return false
 	}
-	s.kind, s.name = kindZoned, line[p:n]
+	s.kind, s.nameStart, s.nameEnd = kindZoned, p, n
 	return true
 }
 

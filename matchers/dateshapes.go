@@ -63,6 +63,23 @@ func monthAt(line []byte, p int) (month, n int) {
 
 // clock reads h:m:s and gives the place behind it, or 0. Two digits of an hour go up to maxHour.
 func (s *dateScan) clock(line []byte, p, maxHour int) int {
+	if p+8 <= len(line) {
+		b := line[p : p+8 : p+8]
+		h1, h2, m1, m2, s1, s2 := b[0]-'0', b[1]-'0', b[3]-'0', b[4]-'0', b[6]-'0', b[7]-'0'
+		if b[2] == ':' && b[5] == ':' && h1 <= 2 && h2 <= 9 && m1 <= 5 && m2 <= 9 && s1 <= 5 && s2 <= 9 {
+			s.hour, s.minute, s.second = int(h1)*10+int(h2), int(m1)*10+int(m2), int(s1)*10+int(s2)
+			if s.hour > maxHour || p+8 < len(line) && isDigit(line[p+8]) {
+				return 0
+			}
+			s.reset()
+			return p + 8
+		}
+	}
+	return s.slowClock(line, p, maxHour)
+}
+
+// slowClock is clock for numbers of one digit.
+func (s *dateScan) slowClock(line []byte, p, maxHour int) int {
 	var n int
 	if s.hour, n = pair(line, p); n == 0 || s.hour > maxHour || at(line, p+n) != ':' {
 		return 0
@@ -82,7 +99,7 @@ func (s *dateScan) clock(line []byte, p, maxHour int) int {
 // reset takes back what an earlier date had and this one may lack.
 func (s *dateScan) reset() {
 	s.nanos, s.east, s.zoned, s.absolute = 0, 0, false, false
-	s.name, s.bare, s.bad = nil, 0, false
+	s.nameStart, s.nameEnd, s.bare, s.bad = 0, 0, 0, false
 }
 
 // loose is the hour of %k, which may have a space before it and goes up to 29.
@@ -93,11 +110,8 @@ func (s *dateScan) loose(line []byte, p int) int {
 	return s.clock(line, p, 29)
 }
 
-// fraction gives the place behind a point and one to six digits at p, or p.
-func (s *dateScan) fraction(line []byte, p int, comma bool) int {
-	if c := at(line, p); c != '.' && !(comma && c == ',') {
-		return p
-	}
+// fraction gives the place behind the point at p and one to six digits, or p.
+func (s *dateScan) fraction(line []byte, p int) int {
 	n, value := p+1, 0
 	for n < len(line) && isDigit(line[n]) {
 		if n <= p+6 {
@@ -115,14 +129,38 @@ func (s *dateScan) fraction(line []byte, p int, comma bool) int {
 	return n
 }
 
-// ending takes the longest of: fraction and zone, fraction, zone, nothing, that ends outside a word.
-func (s *dateScan) ending(line []byte, kind dateKind, start, p int, comma bool, zone func(*dateScan, []byte, int) int) bool {
-	long := s.fraction(line, p, comma)
+// A dateTail is what may stand behind the seconds and their fraction.
+type dateTail uint8
+
+const (
+	tailNone   dateTail = iota
+	tailZone            // a zone behind any spaces; a comma will do for the fraction's point
+	tailSpaced          // a zone behind one space
+	tailYear            // a year behind a space
+)
+
+// read reads the tail at p and gives the place behind it, or 0.
+func (t dateTail) read(s *dateScan, line []byte, p int) int {
+	switch t {
+	case tailZone:
+		return s.zoneBehind(line, p)
+	case tailSpaced:
+		return s.zoneSpaced(line, p)
+	case tailYear:
+		return s.yearBehind(line, p)
+	}
+	return 0
+}
+
+// ending takes the longest of: fraction and tail, fraction, tail, nothing, that ends outside a word.
+func (s *dateScan) ending(line []byte, kind dateKind, start, p int, tail dateTail) bool {
+	long := p
+	if c := at(line, p); c == '.' || c == ',' && tail == tailZone {
+		long = s.fraction(line, p)
+	}
 	for {
-		if zone != nil {
-			if end := zone(s, line, long); end > 0 {
-				return s.found(line, kind, start, end)
-			}
+		if end := tail.read(s, line, long); end > 0 {
+			return s.found(line, kind, start, end)
 		}
 		if s.found(line, kind, start, long) {
 			if long == p && (kind == kindISO || kind == kindCompact) {
@@ -139,6 +177,12 @@ func (s *dateScan) ending(line []byte, kind dateKind, start, p int, comma bool, 
 
 // zoneBehind reads a zone behind any spaces and gives the place behind it, or 0.
 func (s *dateScan) zoneBehind(line []byte, p int) int {
+	if p >= len(line) {
+		return 0
+	}
+	if c := line[p]; c == ':' || c == ']' {
+		return 0
+	}
 	for p < len(line) && isSpace(line[p]) {
 		p++
 	}
@@ -201,7 +245,7 @@ func (s *dateScan) iso(line []byte, p int) bool {
 	if q = s.clock(line, q, 23); q == 0 {
 		return false
 	}
-	return s.ending(line, kindISO, p, q, true, (*dateScan).zoneBehind)
+	return s.ending(line, kindISO, p, q, tailZone)
 }
 
 // compact reads 20050123T215959.981+01:00.
@@ -226,7 +270,7 @@ func (s *dateScan) compact(line []byte, p int) bool {
 		return false
 	}
 	s.reset()
-	return s.ending(line, kindCompact, p, q+6, true, (*dateScan).zoneBehind)
+	return s.ending(line, kindCompact, p, q+6, tailZone)
 }
 
 // syslog reads what follows "Jan " at p: 23 21:59:59.011 2005, 23 2005 21:59:59.011, or 23, 2005 9:59:59 PM. The date
@@ -250,13 +294,13 @@ func (s *dateScan) syslog(line []byte, start, p int, allow kindSet) bool {
 		return false
 	}
 	s.year = 0
-	return s.ending(line, kindSyslog, start, p, false, (*dateScan).yearBehind)
+	return s.ending(line, kindSyslog, start, p, tailYear)
 }
 
 // yearBehind reads a year behind a space.
 func (s *dateScan) yearBehind(line []byte, p int) int {
-	if at(line, p) == ' ' && !wordAt(line, p+5) {
-		if y := year20(line, p+1); y > 0 {
+	if at(line, p) == ' ' && at(line, p+1) == '2' {
+		if y := year20(line, p+1); y > 0 && !wordAt(line, p+5) {
 			s.year = y
 			return p + 5
 		}
@@ -270,7 +314,7 @@ func (s *dateScan) syslogYear(line []byte, start, p int) bool {
 		return false
 	}
 	p = s.loose(line, p+5)
-	return p > 0 && s.ending(line, kindSyslogYear, start, p, false, nil)
+	return p > 0 && s.ending(line, kindSyslogYear, start, p, tailNone)
 }
 
 // comma reads " 2005 9:59:59 PM".
@@ -354,7 +398,7 @@ func (s *dateScan) dayMon(line []byte, start, p int) bool {
 		p++
 	}
 	p = s.clock(line, p, 23)
-	return p > 0 && s.ending(line, kindDayMon, start, p, false, (*dateScan).zoneSpaced)
+	return p > 0 && s.ending(line, kindDayMon, start, p, tailSpaced)
 }
 
 // monthFirstColon reads 01/23/2005:21:59:59.
@@ -377,7 +421,7 @@ func (s *dateScan) monthDay(line []byte, p int) bool {
 		return false
 	}
 	q = s.loose(line, q+1)
-	return q > 0 && s.ending(line, kindMonthDay, p, q, false, nil)
+	return q > 0 && s.ending(line, kindMonthDay, p, q, tailNone)
 }
 
 // monthDayYear reads 01-23-2005 and gives the place behind it, or 0.
