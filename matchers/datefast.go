@@ -14,6 +14,7 @@ type dateFast struct {
 	anywhere bool
 	oneSpace bool
 	epochs   bool           // EPOCH and TAI64N are found at the line's start beside the prefix
+	direct   bool           // what is cut out is the date, so that it can be read without its prefix
 	program  [kindCount]int // the program of each kind at the line's start, -1: none
 	free     [kindCount]int // the same for anywhere
 }
@@ -93,7 +94,7 @@ func (d *dateFast) behind(s *dateScan, line []byte) (h dateHit, ok bool) {
 
 // fastDefaults is the family of all default templates, or of those at the line's start, from the program on.
 func fastDefaults(from int, list []dateTemplate) *dateFast {
-	d := &dateFast{allow: allKinds}
+	d := &dateFast{allow: allKinds, direct: true}
 	d.number(from, list)
 	d.anywhere = d.free[kindISO] >= 0
 	return d
@@ -136,6 +137,7 @@ func fastPrefix(p string, from int, list []dateTemplate) *dateFast {
 	if len(d.prefix) == 1 { // nothing stands before the date
 		d.allow |= 1<<kindAngle | 1<<kindDashes
 	}
+	d.direct = d.prefix[len(d.prefix)-1].op == dateOpOpen
 	d.epochs = strings.EqualFold(p, "^{DATE}")
 	d.number(from, list)
 	return d
@@ -143,7 +145,7 @@ func fastPrefix(p string, from int, list []dateTemplate) *dateFast {
 
 // fastSingle is the family of one pattern that is a default template by another name, or nil.
 func fastSingle(p string, from int, t dateTemplate) *dateFast {
-	d := &dateFast{}
+	d := &dateFast{direct: true}
 	text := strings.NewReplacer("(?P<_sep>", "(?P<sep>", "(?P=_sep)", "(?P=sep)").Replace(p)
 	if rest, ok := strings.CutPrefix(text, lineStart); ok {
 		text = rest

@@ -54,8 +54,8 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	if f.remembers(line, span, now) {
 		return f.at(f.memo.sec, f.memo.nanos), true
 	}
-	h, ok := f.search(line)
-	if !ok || h.span() != span {
+	h, ok := f.reread(line, span)
+	if !ok {
 		return time.Time{}, false
 	}
 	if span.Len() == 0 {
@@ -66,6 +66,27 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 		return time.Time{}, false
 	}
 	return f.resolve(fields, h, line, now)
+}
+
+// reread finds the date at span again.
+func (f *Finder) reread(line []byte, span pipeline.Span) (h dateHit, ok bool) {
+	if g := f.single(); g != nil && g.direct {
+		s := &f.scans[0]
+		s.oneSpace, f.scan = g.oneSpace, 0
+		if s.at(line, span.Start, g.allow|1<<kindEpoch|1<<kindTAI) && s.end == span.End {
+			return dateHit{cut: [2]int32{int32(span.Start), int32(span.End)}, fast: true}, true
+		}
+	}
+	h, ok = f.search(line)
+	return h, ok && h.span() == span
+}
+
+// single is the fast family of a datepattern that is one, else nil.
+func (f *Finder) single() *dateFast {
+	if len(f.dates.groups) > 1 || f.slow {
+		return nil
+	}
+	return f.dates.groups[0].fast
 }
 
 // fields is what the date that was found says.
@@ -163,12 +184,12 @@ func (f *Finder) covered() bool {
 
 // search finds the line's date.
 func (f *Finder) search(line []byte) (h dateHit, ok bool) {
-	g := &f.dates.groups[0]
-	if len(f.dates.groups) > 1 || g.fast == nil || f.slow {
+	g := f.single()
+	if g == nil {
 		return f.searchAll(line)
 	}
 	f.scan = 0
-	if h, ok = g.fast.find(&f.scans[0], line); ok && h.program != f.last {
+	if h, ok = g.find(&f.scans[0], line); ok && h.program != f.last {
 		f.learn(h.program)
 	}
 	return h, ok

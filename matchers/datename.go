@@ -20,54 +20,54 @@ func name3(line []byte, pos int) uint32 {
 	return uint32(line[pos]|0x20)<<16 | uint32(line[pos+1]|0x20)<<8 | uint32(line[pos+2]|0x20)
 }
 
+// A nameSlot holds a name and its number where the name's hash says; a number of 0 is a slot without a name.
+type nameSlot struct{ name, number uint32 }
+
+// The factors were found by trial: they give every name a slot of its own.
+const (
+	monthFactor   = 3241395385
+	weekdayFactor = 1313756511
+)
+
+var monthSlots = [16]nameSlot{
+	0:  {'n'<<16 | 'o'<<8 | 'v', 11},
+	1:  {'j'<<16 | 'a'<<8 | 'n', 1},
+	2:  {'j'<<16 | 'u'<<8 | 'n', 6},
+	3:  {'a'<<16 | 'p'<<8 | 'r', 4},
+	5:  {'s'<<16 | 'e'<<8 | 'p', 9},
+	6:  {'m'<<16 | 'a'<<8 | 'r', 3},
+	9:  {'j'<<16 | 'u'<<8 | 'l', 7},
+	11: {'m'<<16 | 'a'<<8 | 'y', 5},
+	12: {'f'<<16 | 'e'<<8 | 'b', 2},
+	13: {'o'<<16 | 'c'<<8 | 't', 10},
+	14: {'a'<<16 | 'u'<<8 | 'g', 8},
+	15: {'d'<<16 | 'e'<<8 | 'c', 12},
+}
+
+var weekdaySlots = [8]nameSlot{
+	0: {'f'<<16 | 'r'<<8 | 'i', 5},
+	1: {'w'<<16 | 'e'<<8 | 'd', 3},
+	2: {'t'<<16 | 'h'<<8 | 'u', 4},
+	3: {'t'<<16 | 'u'<<8 | 'e', 2},
+	4: {'s'<<16 | 'a'<<8 | 't', 6},
+	6: {'s'<<16 | 'u'<<8 | 'n', 7},
+	7: {'m'<<16 | 'o'<<8 | 'n', 1},
+}
+
 // monthOf is 1 to 12 for the month whose first three letters begin at pos, else 0.
 func monthOf(line []byte, pos int) int {
-	switch name3(line, pos) {
-	case 'j'<<16 | 'a'<<8 | 'n':
-		return 1
-	case 'f'<<16 | 'e'<<8 | 'b':
-		return 2
-	case 'm'<<16 | 'a'<<8 | 'r':
-		return 3
-	case 'a'<<16 | 'p'<<8 | 'r':
-		return 4
-	case 'm'<<16 | 'a'<<8 | 'y':
-		return 5
-	case 'j'<<16 | 'u'<<8 | 'n':
-		return 6
-	case 'j'<<16 | 'u'<<8 | 'l':
-		return 7
-	case 'a'<<16 | 'u'<<8 | 'g':
-		return 8
-	case 's'<<16 | 'e'<<8 | 'p':
-		return 9
-	case 'o'<<16 | 'c'<<8 | 't':
-		return 10
-	case 'n'<<16 | 'o'<<8 | 'v':
-		return 11
-	case 'd'<<16 | 'e'<<8 | 'c':
-		return 12
+	n := name3(line, pos)
+	if slot := &monthSlots[n*monthFactor>>28]; slot.name == n {
+		return int(slot.number)
 	}
 	return 0
 }
 
 // weekdayOf is 1 (Monday) to 7 (Sunday) for the day whose first three letters begin at pos, else 0.
 func weekdayOf(line []byte, pos int) int {
-	switch name3(line, pos) {
-	case 'm'<<16 | 'o'<<8 | 'n':
-		return 1
-	case 't'<<16 | 'u'<<8 | 'e':
-		return 2
-	case 'w'<<16 | 'e'<<8 | 'd':
-		return 3
-	case 't'<<16 | 'h'<<8 | 'u':
-		return 4
-	case 'f'<<16 | 'r'<<8 | 'i':
-		return 5
-	case 's'<<16 | 'a'<<8 | 't':
-		return 6
-	case 's'<<16 | 'u'<<8 | 'n':
-		return 7
+	n := name3(line, pos)
+	if slot := &weekdaySlots[n*weekdayFactor>>29]; slot.name == n {
+		return int(slot.number)
 	}
 	return 0
 }

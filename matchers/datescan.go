@@ -58,6 +58,9 @@ type dateScan struct {
 
 // startAt finds a date of one of the kinds at the line's start, behind at most two characters that are no words'.
 func (s *dateScan) startAt(line []byte, allow kindSet) bool {
+	if len(line) > 0 && line[0]-'0' < 10 {
+		return s.digits(line, 0, allow)
+	}
 	first := nonWord(line, 0)
 	second := first
 	if first > 0 {
@@ -146,6 +149,9 @@ func (s *dateScan) found(line []byte, kind dateKind, start, end int) bool {
 
 // digits reads what begins with a number, by how many digits that has.
 func (s *dateScan) digits(line []byte, p int, allow kindSet) bool {
+	if p+19 <= len(line) && line[p+10]-'0' > 9 && allow.has(kindISO) && s.isoExact(line, p) {
+		return true
+	}
 	n := p + 1
 	for n < len(line) && isDigit(line[n]) {
 		n++

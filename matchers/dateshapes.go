@@ -1,5 +1,7 @@
 package matchers
 
+import "encoding/binary"
+
 // The readers below take the place where a format begins, or the place behind what was read already, and note the
 // date's fields. Each is the format's pattern, read once from left to right: numbers may have one digit
 // or two where the pattern says so, and what is optional at the end is taken if the date then still ends outside a word.
@@ -61,14 +63,30 @@ func monthAt(line []byte, p int) (month, n int) {
 	return month, n
 }
 
+// Eight bytes of a date are read as one word, in which the first byte is the lowest. A mask has 0xff where a sign must stand.
+const (
+	clockMask  = 0x0000ff0000ff0000 // 21:59:59
+	clockSigns = 0x00003a00003a0000
+	isoMask    = 0xff0000ff00000000 // 2005-01-
+	ones       = 0x0101010101010101
+)
+
+// pairs reads numbers of two digits from eight bytes, of which those in mask must be signs. Each number is in the
+// byte of its first digit.
+func pairs(text, mask, signs uint64) (v uint64, ok bool) {
+	y := text ^ (ones*'0'&^mask | signs)
+	if y&(ones*0xf0|mask)|(y+ones*6)&(ones*0xf0) != 0 {
+		return 0, false
+	}
+	return y*10 + y>>8, true
+}
+
 // clock reads h:m:s and gives the place behind it, or 0. Two digits of an hour go up to maxHour.
 func (s *dateScan) clock(line []byte, p, maxHour int) int {
 	if p+8 <= len(line) {
-		b := line[p : p+8 : p+8]
-		h1, h2, m1, m2, s1, s2 := b[0]-'0', b[1]-'0', b[3]-'0', b[4]-'0', b[6]-'0', b[7]-'0'
-		if b[2] == ':' && b[5] == ':' && h1 <= 2 && h2 <= 9 && m1 <= 5 && m2 <= 9 && s1 <= 5 && s2 <= 9 {
-			s.hour, s.minute, s.second = int(h1)*10+int(h2), int(m1)*10+int(m2), int(s1)*10+int(s2)
-			if s.hour > maxHour || p+8 < len(line) && isDigit(line[p+8]) {
+		if v, ok := pairs(binary.LittleEndian.Uint64(line[p:]), clockMask, clockSigns); ok {
+			s.hour, s.minute, s.second = int(v&0xff), int(v>>24&0xff), int(v>>48&0xff)
+			if s.hour > maxHour || s.minute > 59 || s.second > 61 || p+8 < len(line) && isDigit(line[p+8]) {
 				return 0
 			}
 			s.reset()
@@ -246,6 +264,26 @@ func (s *dateScan) iso(line []byte, p int) bool {
 		return false
 	}
 	return s.ending(line, kindISO, p, q, tailZone)
+}
+
+// isoExact is iso for a date that has all its digits, behind which the line goes on for 19 bytes at least.
+func (s *dateScan) isoExact(line []byte, p int) bool {
+	b := line[p : p+19 : p+19]
+	sep := uint64(b[4])
+	day, ok := pairs(binary.LittleEndian.Uint64(b), isoMask, sep<<32|sep<<56)
+	clock, good := pairs(binary.LittleEndian.Uint64(b[11:]), clockMask, clockSigns)
+	d1, d2 := b[8]-'0', b[9]-'0'
+	if !ok || !good || day&0xff != 20 || sep != '-' && sep != '/' && sep != '.' || b[10] != 'T' && b[10] != ' ' || d1 > 3 || d2 > 9 {
+		return false
+	}
+	s.year, s.month, s.day = 2000+int(day>>16&0xff), int(day>>40&0xff), int(d1)*10+int(d2)
+	s.hour, s.minute, s.second = int(clock&0xff), int(clock>>24&0xff), int(clock>>48&0xff)
+	if s.month-1 > 11 || s.month == 0 || s.day-1 > 30 || s.day == 0 || s.hour > 23 || s.minute > 59 || s.second > 61 ||
+		isDigit(at(line, p+19)) {
+		return false
+	}
+	s.reset()
+	return s.ending(line, kindISO, p, p+19, tailZone)
 }
 
 // compact reads 20050123T215959.981+01:00.
