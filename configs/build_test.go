@@ -303,8 +303,15 @@ func TestReadsFrom(t *testing.T) {
 		source string
 		want   bool
 	}{
-		{"file:/var/log/nginx/access.log", true}, {"file:/var/log/nginx/x.access.log", true}, {"file:/var/log/auth.log", true}, {"file:/var/log/[a].log", true},
-		{"stdin", true}, {"file:/var/log/nginx/error.log", false}, {"file:/var/log/nginx/a/access.log", false}, {"journal", false}, {"", false},
+		{"file:/var/log/nginx/access.log", true},
+		{"file:/var/log/nginx/x.access.log", true},
+		{"file:/var/log/auth.log", true},
+		{"file:/var/log/[a].log", true},
+		{"stdin", true},
+		{"file:/var/log/nginx/error.log", false},
+		{"file:/var/log/nginx/a/access.log", false},
+		{"journal", false},
+		{"", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.source, func(t *testing.T) {
@@ -344,8 +351,18 @@ func TestStart(t *testing.T) {
 func TestParseZone(t *testing.T) {
 	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	tests := []struct{ text, want string }{
-		{"UTC", "12:00"}, {"Z", "12:00"}, {"UTC+0100", "13:00"}, {"+01:30", "13:30"}, {"-5", "07:00"}, {"GMT+2", "14:00"}, {"utc-01", "11:00"},
-		{"UTC+1500", "error"}, {"+0199", "error"}, {"Nowhere/City", "error"}, {"../etc/passwd", "error"}, {"Local", "error"},
+		{"UTC", "12:00"},
+		{"Z", "12:00"},
+		{"UTC+0100", "13:00"},
+		{"+01:30", "13:30"},
+		{"-5", "07:00"},
+		{"GMT+2", "14:00"},
+		{"utc-01", "11:00"},
+		{"UTC+1500", "error"},
+		{"+0199", "error"},
+		{"Nowhere/City", "error"},
+		{"../etc/passwd", "error"},
+		{"Local", "error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {

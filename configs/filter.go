@@ -23,29 +23,8 @@ type Filter struct {
 	Modes   []string // what "name[mode=…]" may name besides "normal"
 	Samples []Sample // those of every mode
 
-	jail *value // [jail]; nil if there is none
-}
-
-// A Sample is what a log holds and what the filter must make of it.
-type Sample struct {
-	Line string `toml:"line"` // as it stands in the log, its date included; or several lines
-	Host string `toml:"host"` // whom it counts against; "" if it must not count
-	Hits Count  `toml:"hits"` // how often; left out it is once
-	Mode string `toml:"mode"` // the mode of the filter in which this holds; "" is the normal one
-	At   int    `toml:"-"`    // the line of the filter's file
-}
-
-// Lines are the lines of the sample.
-func (s *Sample) Lines() []string {
-	return strings.Split(strings.Trim(s.Line, "\n"), "\n")
-}
-
-// Want is what the filter must say of the sample: its host for every hit, in order.
-func (s *Sample) Want() []string {
-	if s.Host == "" {
-		return nil
-	}
-	return slices.Repeat([]string{s.Host}, max(1, int(s.Hits)))
+	jail *value      // [jail]; nil if there is none
+	form *filterFile // the rules of every mode; nil if it does not come from TOML
 }
 
 // ShippedFilters names the filters that are part of the program, in alphabetical order.
@@ -221,6 +200,7 @@ func (form *filterFile) check(d *decoder, v *value) *Filter {
 		Modes:   slices.Sorted(slices.Values(keysOf(form.Mode))),
 		Samples: form.Sample,
 		jail:    form.Jail,
+		form:    form,
 	}
 }
 

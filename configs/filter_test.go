@@ -1,15 +1,12 @@
 package configs
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/banpipe/banpipe/matchers"
-	"github.com/banpipe/banpipe/pipeline"
 )
 
 // TestShippedFilters runs the samples of every filter through the stages that a service has.
@@ -23,6 +20,9 @@ func TestShippedFilters(t *testing.T) {
 			if f.Description == "" || f.Shape == "" {
 				t.Error("a shipped filter has a description and a shape")
 			}
+			for _, err := range f.Check() {
+				t.Errorf("filter.d/%s.toml:%d: %v", name, err.Line, err)
+			}
 			hosts, misses := 0, 0
 			for _, s := range f.Samples {
 				if s.Host != "" {
@@ -30,7 +30,6 @@ func TestShippedFilters(t *testing.T) {
 				} else {
 					misses++
 				}
-				t.Run(fmt.Sprintf("line %d", s.At), func(t *testing.T) { checkSample(t, name, s) })
 			}
 			if hosts < 3 || misses < 2 {
 				t.Errorf("got %d attacks and %d near misses, want at least 3 and 2", hosts, misses)
@@ -38,75 +37,79 @@ func TestShippedFilters(t *testing.T) {
 			if !strings.Contains(fmt.Sprint(f.Samples), "198.51.100.1") {
 				t.Error("got no forged line, want one that holds 198.51.100.1 where an attacker writes")
 			}
-			if rule, ok := unproven(t, f); ok {
-				t.Errorf("no sample for %s", rule)
+			for _, mode := range append([]string{""}, f.Modes...) {
+				eachRuleIsProven(t, f, mode)
 			}
 		})
 	}
 }
 
-func checkSample(t *testing.T, filter string, s Sample) {
+// eachRuleIsProven says which failregex of a mode no sample needs.
+func eachRuleIsProven(t *testing.T, f *Filter, mode string) {
 	t.Helper()
-	f, err := LoadFilter(filter+"[mode="+s.Mode+"]", nil)
+	rules, err := f.form.rules(mode, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := blamed(t, compile(t, f.Filter), s.Lines()...); !slices.Equal(got, s.Want()) {
-		t.Errorf("got %q, want %q: %s", got, s.Want(), s.Line)
-	}
-}
-
-func compile(t *testing.T, f matchers.Filter) *matchers.Program {
-	t.Helper()
-	p, err := matchers.NewProgram([]matchers.JailFilter{{Jail: "j", Filter: f}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// blamed is whom the filter counts the lines against, hit by hit.
-func blamed(t *testing.T, p *matchers.Program, lines ...string) []string {
-	t.Helper()
-	programs := func(string) *matchers.Program { return p }
-	b := &pipeline.Batch{Source: "test"}
-	for _, line := range lines {
-		b.Append([]byte(line), time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
-	}
-	for _, s := range []pipeline.Stage{&matchers.Parse{Programs: programs}, &matchers.Match{Programs: programs}, &matchers.Session{Programs: programs}} {
-		if err := s.Process(context.Background(), b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var hosts []string
-	for _, r := range b.Records {
-		if r.Kind == pipeline.Hit {
-			hosts = append(hosts, r.Addr.String())
-		}
-	}
-	return hosts
-}
-
-// unproven finds a failregex that no sample needs.
-func unproven(t *testing.T, f *Filter) (string, bool) {
-	t.Helper()
-	modes := append([]string{""}, f.Modes...)
-	for _, mode := range modes {
-		full, err := LoadFilter(f.Name+"[mode="+mode+"]", nil)
+	for _, r := range rules {
+		one := f.Filter
+		one.FailRegex = []matchers.Rule{r}
+		p, err := matchers.NewProgram([]matchers.JailFilter{{Jail: "j", Filter: one}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range full.FailRegex {
-			one := full.Filter
-			one.FailRegex = []matchers.Rule{r}
-			p, proven := compile(t, one), false
-			for _, s := range full.Samples {
-				proven = proven || s.Host != "" && slices.Contains(blamed(t, p, s.Lines()...), s.Host)
-			}
-			if !proven {
-				return r.Regex, true
-			}
+		if !slices.ContainsFunc(f.Samples, func(s Sample) bool { return s.Host != "" && slices.Contains(blamed(p, s.Lines()), s.Host) }) {
+			t.Errorf("no sample for %s", r.Regex)
 		}
 	}
-	return "", false
+}
+
+// A wrong sample is named with what came out instead.
+func TestFilterCheck(t *testing.T) {
+	const text = `
+failregex = '^bad <ADDR>$'
+[mode.more]
+failregex = ['^worse <ADDR>$']
+[[sample]]
+line = 'bad 192.0.2.1'
+host = "192.0.2.1"
+[[sample]]
+line = 'bad 192.0.2.1'
+[[sample]]
+line = 'worse 192.0.2.1'
+host = "192.0.2.1"
+[[sample]]
+line = 'worse 192.0.2.1'
+host = "192.0.2.1"
+mode = "more"
+[[sample]]
+line = """
+bad 192.0.2.1
+worse 192.0.2.1
+"""
+host = "192.0.2.1"
+hits = 3
+mode = "more"
+[[sample]]
+line = 'bad 192.0.2.1'
+host = "192.0.2.1"
+mode = "mroe"
+`
+	f, err := ParseFilter("f", "f.toml", []byte(text), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`f.toml:8: sample: it counts against 192.0.2.1, want nobody: "bad 192.0.2.1"`,
+		`f.toml:10: sample: it counts against nobody, want 192.0.2.1: "worse 192.0.2.1"`,
+		`f.toml:17: sample: it counts against 192.0.2.1, 192.0.2.1, want 192.0.2.1, 192.0.2.1, 192.0.2.1: "bad 192.0.2.1\nworse 192.0.2.1\n"`,
+		`f.toml:25: unknown mode "mroe": it is one of more, normal` + "\nhint: did you mean \"more\"?",
+	}
+	var got []string
+	for _, err := range f.Check() {
+		got = append(got, err.Error())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }

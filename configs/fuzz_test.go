@@ -103,8 +103,17 @@ func eachPath(path string, v any, visit func(path, key string)) {
 func TestDidYouMean(t *testing.T) {
 	keys := []string{"maxretry", "findtime", "bantime", "enabled", "port", "filter", "ignoreip", "ignoreself", "logpath"}
 	tests := []struct{ word, want string }{
-		{"maxretries", "maxretry"}, {"max_retry", "maxretry"}, {"ban-time", "bantime"}, {"enable", "enabled"}, {"prot", "port"}, {"ignorself", "ignoreself"},
-		{"BanTime", "bantime"}, {"x", ""}, {"completelyelse", ""}, {"", ""}, {strings.Repeat("a", 1000), ""},
+		{"maxretries", "maxretry"},
+		{"max_retry", "maxretry"},
+		{"ban-time", "bantime"},
+		{"enable", "enabled"},
+		{"prot", "port"},
+		{"ignorself", "ignoreself"},
+		{"BanTime", "bantime"},
+		{"x", ""},
+		{"completelyelse", ""},
+		{"", ""},
+		{strings.Repeat("a", 1000), ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.word, func(t *testing.T) {

@@ -242,9 +242,27 @@ func TestParseDuration(t *testing.T) {
 		text string
 		want time.Duration
 	}{
-		{"600", 600 * time.Second}, {"10m", 10 * time.Minute}, {"1d12h", 36 * time.Hour}, {"1w", 7 * day}, {"1mo", 30*day + 10*time.Hour + 30*time.Minute},
-		{"1y", 365*day + 6*time.Hour}, {"-1", -1}, {" 1w 2 days ", 9 * day}, {"90 minutes", 90 * time.Minute}, {"1H", time.Hour}, {"0", 0}, {"1d 30", -2},
-		{"", -2}, {"m", -2}, {"10 parsecs", -2}, {"1.5h", -2}, {"-5m", -2}, {"10m-", -2}, {"293y", -2}, {"9223372036855", -2}, {"١m", -2},
+		{"600", 600 * time.Second},
+		{"10m", 10 * time.Minute},
+		{"1d12h", 36 * time.Hour},
+		{"1w", 7 * day},
+		{"1mo", 30*day + 10*time.Hour + 30*time.Minute},
+		{"1y", 365*day + 6*time.Hour},
+		{"-1", -1},
+		{" 1w 2 days ", 9 * day},
+		{"90 minutes", 90 * time.Minute},
+		{"1H", time.Hour},
+		{"0", 0},
+		{"1d 30", -2},
+		{"", -2},
+		{"m", -2},
+		{"10 parsecs", -2},
+		{"1.5h", -2},
+		{"-5m", -2},
+		{"10m-", -2},
+		{"293y", -2},
+		{"9223372036855", -2},
+		{"١m", -2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
@@ -272,9 +290,24 @@ func TestDurationString(t *testing.T) {
 
 func TestParsePorts(t *testing.T) {
 	tests := []struct{ words, want string }{
-		{"ssh", "22"}, {"http https", "80,443"}, {"https http 443", "80,443"}, {"6000:6010", "6000-6010"}, {"6000-6010", "6000-6010"}, {"80 81 82", "80-82"},
-		{"1:100 50:200 ssh", "1-200"}, {"0:65535", ""}, {"1:65535", ""}, {"http-alt", "8080"}, {"65535 65534", "65534-65535"}, {"ssh:http", "22-80"},
-		{"65536", "error"}, {"nosuchport", "error"}, {"10:5", "error"}, {"-1", "error"}, {"", ""}, {"1:", "error"},
+		{"ssh", "22"},
+		{"http https", "80,443"},
+		{"https http 443", "80,443"},
+		{"6000:6010", "6000-6010"},
+		{"6000-6010", "6000-6010"},
+		{"80 81 82", "80-82"},
+		{"1:100 50:200 ssh", "1-200"},
+		{"0:65535", ""},
+		{"1:65535", ""},
+		{"http-alt", "8080"},
+		{"65535 65534", "65534-65535"},
+		{"ssh:http", "22-80"},
+		{"65536", "error"},
+		{"nosuchport", "error"},
+		{"10:5", "error"},
+		{"-1", "error"},
+		{"", ""},
+		{"1:", "error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.words, func(t *testing.T) {
@@ -292,11 +325,29 @@ func TestParsePorts(t *testing.T) {
 
 func TestParseIgnore(t *testing.T) {
 	tests := []struct{ word, want string }{
-		{"127.0.0.1/8", "127.0.0.0/8"}, {"::1", "::1/128"}, {"192.0.2.7", "192.0.2.7/32"}, {"2001:db8::1/32", "2001:db8::/32"}, {"::ffff:192.0.2.7", "192.0.2.7/32"},
-		{"::ffff:192.0.2.7/120", "192.0.2.0/24"}, {"[::1]", "::1/128"}, {"fe80::1%eth0", "fe80::1/128"}, {"0.0.0.0/0", "0.0.0.0/0"},
-		{"example.org", "name"}, {"localhost", "name"}, {"file:/etc/allow", "name"},
-		{"999.1.1.1", "error"}, {"10.0.0.0/33", "error"}, {"1.2.3", "error"}, {"16909060", "error"}, {"010.1.1.1", "error"}, {"file:allow", "error"}, {"a b", "error"},
-		{"::ffff:1.2.3.4/64", "error"}, {"", "error"}, {"exa mple", "error"}, {"example.org/24", "error"},
+		{"127.0.0.1/8", "127.0.0.0/8"},
+		{"::1", "::1/128"},
+		{"192.0.2.7", "192.0.2.7/32"},
+		{"2001:db8::1/32", "2001:db8::/32"},
+		{"::ffff:192.0.2.7", "192.0.2.7/32"},
+		{"::ffff:192.0.2.7/120", "192.0.2.0/24"},
+		{"[::1]", "::1/128"},
+		{"fe80::1%eth0", "fe80::1/128"},
+		{"0.0.0.0/0", "0.0.0.0/0"},
+		{"example.org", "name"},
+		{"localhost", "name"},
+		{"file:/etc/allow", "name"},
+		{"999.1.1.1", "error"},
+		{"10.0.0.0/33", "error"},
+		{"1.2.3", "error"},
+		{"16909060", "error"},
+		{"010.1.1.1", "error"},
+		{"file:allow", "error"},
+		{"a b", "error"},
+		{"::ffff:1.2.3.4/64", "error"},
+		{"", "error"},
+		{"exa mple", "error"},
+		{"example.org/24", "error"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.word, func(t *testing.T) {

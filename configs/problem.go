@@ -1,0 +1,178 @@
+package configs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/banpipe/banpipe/matchers"
+)
+
+// jail looks at one jail and reports whether it can run.
+func (b *builder) jail(j *Jail) bool {
+	before := len(b.problems)
+	if j.Problem != nil {
+		b.problems.add(j.value(""), "", j.Problem)
+	} else {
+		b.filter(j)
+	}
+	if j.Distinct != "" {
+		b.problem(j, "distinct", mistake("", "different values cannot be counted yet, only hits"))
+	}
+	b.sinksOf(j)
+	off := len(b.problems) > before
+	if !b.logs(j) {
+		off = true
+	}
+	b.ignored(j)
+	if off && !b.opts.Strict {
+		for _, p := range b.problems[before:] {
+			p.Msg += "; the jail does not run"
+		}
+	}
+	return !off
+}
+
+// value is where a jail's key stands, for problems with it.
+func (j *Jail) value(key string) *value {
+	if j.at == nil {
+		return &value{}
+	}
+	return j.at.at(key)
+}
+
+func (b *builder) problem(j *Jail, key string, err error) {
+	label := j.label()
+	if key != "" {
+		label = join(label, key)
+	}
+	b.problems.add(j.value(key), label, err)
+}
+
+// filter tries the rules of a jail.
+func (b *builder) filter(j *Jail) {
+	if j.Loaded.Format != "" {
+		b.problem(j, "filter", mistake("", "logs in the format %s cannot be read yet", j.Loaded.Format))
+	}
+	_, err := matchers.NewProgram([]matchers.JailFilter{j.filter()})
+	for _, joined := range leaves(err) {
+		for _, one := range leaves(errors.Unwrap(joined)) { // less "jail NAME: "
+			if placed := (*matchers.FileError)(nil); errors.As(one, &placed) {
+				one = &Error{File: placed.Path, Line: placed.Line, Msg: placed.Err.Error()}
+			}
+			b.problems.add(j.value("filter"), j.label(), one)
+		}
+	}
+}
+
+// leaves are the errors that err was joined of; err itself if it was not, none if it is nil.
+func leaves(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// filter is the jail as the matchers want it.
+func (j *Jail) filter() matchers.JailFilter {
+	return matchers.JailFilter{Jail: j.Name, Filter: *j.Loaded, Distinct: j.Distinct, Location: j.LogTimezone.Location}
+}
+
+// sinksOf looks at what a jail bans with.
+func (b *builder) sinksOf(j *Jail) {
+	if b.opts.DryRun {
+		return
+	}
+	for _, name := range j.BanAction {
+		if s := b.cfg.Sinks[name]; s.Type == "ufw" {
+			b.problem(j, "banaction", mistake(`banaction = ["nftables"] bans in the kernel, and the kernel ends each ban`, "sink %q: ufw cannot be driven yet", name))
+		}
+	}
+}
+
+// tables makes sure that no two sinks have one table: each would remove the other's rules.
+func (b *builder) tables() {
+	owner := map[string]string{}
+	for _, j := range b.jails {
+		for _, name := range j.BanAction {
+			s := b.cfg.Sinks[name]
+			if other, taken := owner[s.Table]; taken && other != name {
+				b.problem(j, "banaction", mistake("give one of them another table", "the sinks %q and %q have the same table, %q", other, name, s.Table))
+				return
+			}
+			owner[s.Table] = name
+		}
+	}
+}
+
+// logs settles what a jail reads and reports whether there is anything.
+func (b *builder) logs(j *Jail) bool {
+	if b.opts.Stdin != nil && j.Guessed {
+		j.LogPath, j.JournalMatch = nil, nil // a guess is for those who have nothing better
+	}
+	if len(j.JournalMatch) > 0 && !j.Guessed {
+		b.problem(j, "journalmatch", mistake(`logpath follows a file; journalctl -f -o short-iso | banpipe run --stdin reads the journal`, "the journal cannot be read yet"))
+	}
+	if len(j.LogPath) == 0 {
+		if b.opts.Stdin == nil && len(j.JournalMatch) == 0 {
+			b.problem(j, "", mistake("logpath names its log", "it has nothing to read"))
+		}
+		return b.opts.Stdin != nil
+	}
+	var missing []string
+	for _, path := range j.LogPath {
+		if found, _ := filepath.Glob(path); len(found) == 0 {
+			missing = append(missing, path)
+		}
+	}
+	if len(missing) == len(j.LogPath) || len(missing) > 0 && !j.Guessed {
+		what := "is not there"
+		if !b.opts.Strict {
+			what = "is not there yet: it is waited for"
+		}
+		b.problem(j, "logpath", fmt.Errorf("%s %s", strings.Join(missing, ", "), what))
+	}
+	return true
+}
+
+// ignored resolves a jail's ignoreip. What cannot be found out is a problem, but no reason to leave a
+// machine unprotected.
+func (b *builder) ignored(j *Jail) {
+	lookUp := b.opts.LookUp
+	if lookUp == nil {
+		lookUp = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, word := range j.IgnoreIP {
+		prefix, name, err := parseIgnore(word)
+		switch path, isFile := strings.CutPrefix(name, "file:"); {
+		case err != nil:
+		case isFile:
+			var prefixes []netip.Prefix
+			prefixes, err = ignoreFile(path)
+			b.ignore[j.Name] = append(b.ignore[j.Name], prefixes...)
+		case name != "":
+			var addrs []netip.Addr
+			addrs, err = lookUp(ctx, name)
+			for _, a := range addrs {
+				b.ignore[j.Name] = append(b.ignore[j.Name], host(a))
+			}
+		default:
+			b.ignore[j.Name] = append(b.ignore[j.Name], prefix)
+		}
+		if err != nil {
+			b.problem(j, "ignoreip", err)
+		}
+	}
+}
