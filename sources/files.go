@@ -54,6 +54,7 @@ type Files struct {
 
 	mu      sync.Mutex // guards all below
 	begun   bool       // the files that exist at the start have been found
+	began   time.Time  // when that was
 	files   map[string]*follower
 	links   []*follower       // those whose path is a symlink, or leads through one
 	queue   []*follower       // have something to read, perhaps; in the order of their turns
@@ -186,49 +187,35 @@ func (f *Files) begin() {
 	if f.begun {
 		return
 	}
-	now := f.now()
-	paths := f.expand()
-	for _, path := range paths { // first, so that no file which belongs to one of them is taken for another's
-		if c, ok := f.cursors[path]; ok {
-			fl := newFollower(path)
-			f.files[path] = fl
-			fl.restore(f, &c, now)
-			fl.cur = fl.atPath()
-			f.look(fl, false, now)
-			f.enqueue(fl)
-		}
-	}
-	for _, path := range paths {
-		if f.files[path] == nil {
-			f.files[path] = newFollower(path)
-			f.look(f.files[path], true, now)
-		}
-	}
+	f.began = time.Now() // the clock that files are stamped with
+	f.scan()
 	f.begun = true
 }
 
 // scan looks at every path and every glob.
 func (f *Files) scan() {
 	now := f.now()
-	for _, path := range f.expand() {
-		fl := f.files[path]
-		if fl == nil {
-			fl = newFollower(path)
-			f.files[path] = fl
+	paths := f.expand()
+	for _, path := range paths { // with a cursor first, lest what belongs to one of them is taken for another's
+		if c, ok := f.cursors[path]; ok && f.files[path] == nil {
+			f.files[path] = newFollower(path)
+			f.files[path].pending = &c
+			f.look(f.files[path], now)
 		}
-		f.look(fl, false, now)
+	}
+	for _, path := range paths {
+		if f.files[path] == nil {
+			f.files[path] = newFollower(path)
+		}
+		f.look(f.files[path], now)
 	}
 }
 
-// look looks at one path; at the start a file is read from where the options say.
-func (f *Files) look(fl *follower, start bool, now time.Time) {
-	if !fl.look(f, now) {
-		return
+// look looks at one path.
+func (f *Files) look(fl *follower, now time.Time) {
+	if fl.look(f, now) {
+		f.enqueue(fl)
 	}
-	if start {
-		fl.note(f.log, f.place(fl))
-	}
-	f.enqueue(fl)
 }
 
 // expand lists the paths that are followed: those given, those that a glob means now, and those that were

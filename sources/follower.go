@@ -20,16 +20,19 @@ const (
 // fields are guarded by Files.mu.
 type follower struct {
 	path   string
-	source string        // "file:" and the path
-	real   string        // the path behind the symlink, where Files.links has it
-	gens   []*generation // oldest first, each open
-	cur    *generation   // the one at path, also in gens; nil if there is none
-	past   []known       // files that were read and closed, oldest first, maxPast at most
-	seen   map[fileID]bool
-	other  fileID // the file at path that is not to be read here: another path's rotated one
+	source string          // "file:" and the path
+	real   string          // the path behind the symlink, where Files.links has it
+	gens   []*generation   // oldest first, each open
+	cur    *generation     // the one at path, also in gens; nil if there is none
+	past   []known         // files that were read and closed, oldest first, maxPast at most
+	seen   map[fileID]bool // siblings that are known
+	listed time.Time       // when their folder had changed, as of then
+	other  fileID          // the file at path that is not to be read here: another path's rotated one
 
-	queued  bool   // in Files.queue
-	trouble string // why the path cannot be followed, as last logged; "" if it can
+	pending *cursor // where to go on; nil once that is done, or where there is none
+	placed  bool    // a file was opened: the next one is read from its beginning
+	queued  bool    // in Files.queue
+	trouble string  // why the path cannot be followed, as last logged; "" if it can
 	stats   Stats
 }
 

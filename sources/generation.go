@@ -86,6 +86,11 @@ var errNotRegular = errors.New("not a regular file")
 // tailLen+limit+2 bytes. errTruncated means that nothing was read and the file must be begun anew.
 func (g *generation) read(b *pipeline.Batch, buf []byte, limit int, now time.Time) error {
 	lines := splitter{max: limit, skip: g.skip}
+	if same, err := g.beginsAsRead(buf); err != nil {
+		return err
+	} else if !same {
+		return errTruncated
+	}
 	for !b.Full() {
 		kept := len(g.tail)
 		n, err := pread(g.file, buf, g.off-int64(kept))
@@ -118,13 +123,23 @@ func (g *generation) read(b *pipeline.Batch, buf []byte, limit int, now time.Tim
 	return nil
 }
 
+// beginsAsRead compares the first bytes. The last ones before the offset, which come with every block, do
+// not suffice: many logs end all their lines alike.
+func (g *generation) beginsAsRead(buf []byte) (bool, error) {
+	if g.off <= tailLen || len(g.head) == 0 {
+		return true, nil
+	}
+	n, err := pread(g.file, buf[:len(g.head)], 0)
+	return bytes.Equal(buf[:n], g.head), err
+}
+
 // advance moves the offset by n; seen ends with the n bytes before the new one.
 func (g *generation) advance(seen []byte, n int) {
 	if n == 0 {
 		return
 	}
-	if len(g.head) < headLen && g.off == int64(len(g.head)) {
-		fresh := seen[len(seen)-n:]
+	fresh := seen[len(seen)-n:]
+	if len(g.head) < headLen && g.off == int64(len(g.head)) && (g.off > 0 || fresh[0] != 0) { // holes are all alike
 		g.head = append(g.head, fresh[:min(n, headLen-len(g.head))]...)
 	}
 	g.off += int64(n)
@@ -154,6 +169,16 @@ func (g *generation) known() known {
 		g.mark = fingerprintOf(g.head)
 	}
 	return known{id: g.id, head: g.mark}
+}
+
+// sameBegin reports whether two files begin alike, as far as the shorter one goes. Less than the date and
+// the host of a line would prove nothing.
+func sameBegin(a, b *generation) bool {
+	var p, q [headLen]byte
+	n, errA := pread(a.file, p[:], 0)
+	m, errB := pread(b.file, q[:], 0)
+	n = min(n, m)
+	return errA == nil && errB == nil && n >= 32 && p[0] != 0 && bytes.Equal(p[:n], q[:n])
 }
 
 // saved is what a checkpoint knows of the file.

@@ -32,28 +32,36 @@ func (f *Files) Resume(cursors map[string][]byte) {
 	}
 }
 
-// restore opens the files that the cursor speaks of, and those that it cannot know.
-func (fl *follower) restore(f *Files, c *cursor, now time.Time) {
-	fl.past = c.past
-	all := append(siblings(fl.path), siblingAt(fl.path)...)
+// restore opens the files that the cursor speaks of, and those that it cannot know. Where nothing is at
+// the path and nothing of what was read is left, it waits: the file system may not be mounted yet.
+func (fl *follower) restore(f *Files, now time.Time) {
+	c := fl.pending
+	here := siblingAt(fl.path)
+	all := append(siblings(fl.path), here...)
 	used := map[fileID]bool{}
 	var copies []known // of what was read already
+	missing := 0
 	for i := range c.gens {
 		s := &c.gens[i]
 		if s.head.n > 0 {
 			copies = append(copies, s.known)
 		}
-		g := findSaved(all, s, used, now)
-		if g == nil {
-			if s.cur || !s.atEnd {
-				fl.stats.Lost++
-				f.log.Warn("the file that was read last is gone, lines may be lost", zap.String("path", fl.path))
-			}
-			continue
+		if g := findSaved(all, s, used, now); g != nil {
+			used[g.id] = true
+			fl.add(f, g)
+		} else if s.cur || !s.atEnd {
+			missing++
 		}
-		used[g.id] = true
-		fl.add(f, g)
 	}
+	if len(here) == 0 && len(fl.gens) == 0 {
+		return
+	}
+	fl.pending, fl.placed = nil, true
+	if missing > 0 {
+		fl.stats.Lost++
+		f.log.Warn("what was read last is gone, lines may be lost", zap.String("path", fl.path))
+	}
+	fl.past = c.past
 	fl.past = append(fl.past, copies...)
 	for _, s := range all {
 		if !used[s.id] && s.path != fl.path && s.mod.After(c.at.Add(-mtimeSlack)) {
@@ -62,6 +70,7 @@ func (fl *follower) restore(f *Files, c *cursor, now time.Time) {
 	}
 	fl.past = slices.Delete(fl.past, 0, max(0, len(fl.past)-maxPast))
 	fl.see(all)
+	fl.cur = fl.atPath()
 }
 
 // mtimeSlack is how far a file's mtime may be behind the clock: the kernel stamps with the time of the
@@ -88,38 +97,6 @@ func findSaved(all []sibling, s *saved, used map[fileID]bool, now time.Time) *ge
 		}
 	}
 	return nil
-}
-
-// takeNew opens a file that was written since the cursor was made, unless it is a copy of one that was
-// read, or another follower's.
-func (fl *follower) takeNew(f *Files, s sibling, now time.Time) {
-	if f.ownedByOther(fl, s.id) {
-		return
-	}
-	g, err := fl.open(s.path, now)
-	if err != nil {
-		fl.stats.Lost++
-		f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
-		return
-	}
-	if g.id != s.id || fl.isCopy(g) {
-		g.file.Close()
-		return
-	}
-	fl.add(f, g)
-}
-
-// place moves a file without a cursor to where reading starts.
-func (f *Files) place(fl *follower) error {
-	g := fl.cur
-	if f.opt.From == nil && f.opt.Once || f.opt.From != nil && f.opt.From(fl.path).IsZero() {
-		return nil
-	}
-	if !f.resumed.IsZero() && g.born().After(f.resumed) {
-		return nil // it came while nobody was reading
-	}
-	size, _ := g.status()
-	return g.seek(size)
 }
 
 // atPath finds the generation that is at the path now.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,16 +15,22 @@ import (
 // look compares the path with the generation that is read from it, opens what has taken its place and
 // what came and went in between, and reports whether there is something new to read.
 func (fl *follower) look(f *Files, now time.Time) bool {
+	if fl.pending != nil {
+		fl.restore(f, now)
+	}
 	info, err := os.Stat(fl.path)
 	if err != nil {
 		fl.cur = nil // it stays among gens, until it is deleted and quiet
 		if !errors.Is(err, fs.ErrNotExist) {
 			fl.note(f.log, err)
 		}
-		return false
+		return fl.missed(f, fileID{}, now)
 	}
 	id := idOf(info)
-	if fl.cur != nil && fl.cur.id == id || fl.cur == nil && fl.other == id {
+	if fl.cur != nil && fl.cur.id == id {
+		return fl.missed(f, id, now)
+	}
+	if fl.cur == nil && fl.other == id {
 		return false
 	}
 	fl.cur, fl.other = nil, fileID{}
@@ -45,7 +52,12 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 		g.file.Close()
 		return false
 	}
-	fl.rewritten(g)
+	if !fl.placed {
+		fl.placed = true
+		fl.note(f.log, f.place(fl, g))
+	} else {
+		fl.rewritten(g)
+	}
 	fl.missed(f, g.id, now)
 	fl.add(f, g)
 	fl.cur = g
@@ -60,9 +72,13 @@ func (fl *follower) open(path string, now time.Time) (*generation, error) {
 	return openGeneration(path, now)
 }
 
-// add puts g behind the other generations.
+// add puts g behind the other generations, but before the one at the path.
 func (fl *follower) add(f *Files, g *generation) {
-	fl.gens = append(fl.gens, g)
+	i := len(fl.gens)
+	if fl.cur != nil {
+		i = slices.Index(fl.gens, fl.cur)
+	}
+	fl.gens = slices.Insert(fl.gens, i, g)
 	f.watch(fl, g)
 }
 
@@ -79,28 +95,68 @@ func (fl *follower) rewritten(g *generation) {
 	}
 }
 
-// missed opens the files that came to the path and were rotated away between two looks; at is the one
-// there now.
-func (fl *follower) missed(f *Files, at fileID, now time.Time) {
+// missed opens the files that came to the path and were rotated away between two looks, and reports
+// whether there were any; at is the one that is there now. The folder is read only when it has changed.
+func (fl *follower) missed(f *Files, at fileID, now time.Time) (any bool) {
+	changed := dirChange(fl.path)
+	if fl.seen != nil && changed.Equal(fl.listed) {
+		return false
+	}
 	all := siblings(fl.path)
+	decided := true
 	for _, s := range all {
-		if fl.seen == nil || fl.seen[s.id] || s.id == at || fl.holds(s.id) || f.ownedByOther(fl, s.id) {
+		if fl.seen == nil || fl.seen[s.id] || s.id == at {
 			continue
 		}
-		g, err := fl.open(s.path, now)
-		if err != nil {
-			fl.stats.Lost++
-			f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
-			continue
-		}
-		if g.id != s.id || fl.isCopy(g) {
-			g.file.Close()
-			continue
-		}
-		f.log.Debug("found a file that was rotated before it was seen", zap.String("path", s.path))
-		fl.add(f, g)
+		g, ok := fl.takeNew(f, s, now)
+		any = any || g != nil
+		decided = decided && ok
+	}
+	if !decided {
+		return any // they are looked at again
 	}
 	fl.see(all)
+	// A change within the same tick of the kernel's clock would leave the same mtime.
+	if time.Since(changed) > mtimeSlack {
+		fl.listed = changed
+	}
+	return any
+}
+
+// dirChange is when a name in the folder of path, or of the file that a symlink there means, last changed.
+func dirChange(path string) (last time.Time) {
+	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+		if info, err := os.Stat(filepath.Dir(real)); err == nil {
+			last = info.ModTime()
+		}
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err == nil && info.ModTime().After(last) {
+		last = info.ModTime()
+	}
+	return last
+}
+
+// takeNew opens a file that was rotated away before it was seen, unless it is a copy of one that is or
+// was read here, or another follower's. It is not decided while it looks like a copy of what is
+// unread: if that is truncated, the copy is all there is.
+func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, decided bool) {
+	if fl.holds(s.id) || f.ownedByOther(fl, s.id) {
+		return nil, true
+	}
+	g, err := fl.open(s.path, now)
+	if err != nil {
+		fl.stats.Lost++
+		f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
+		return nil, true
+	}
+	unread := fl.isUnread(g)
+	if unread || g.id != s.id || fl.isCopy(g) {
+		g.file.Close()
+		return nil, !unread
+	}
+	f.log.Debug("found a file that was rotated before it was seen", zap.String("path", s.path))
+	fl.add(f, g)
+	return g, true
 }
 
 // see takes the files beside the path as known.
@@ -115,7 +171,12 @@ func (fl *follower) holds(id fileID) bool {
 	return slices.ContainsFunc(fl.gens, func(g *generation) bool { return g.id == id })
 }
 
-// isCopy reports whether a file begins like one that was read here.
+// isUnread reports whether a file begins like one that is still to be read from its beginning.
+func (fl *follower) isUnread(g *generation) bool {
+	return slices.ContainsFunc(fl.gens, func(own *generation) bool { return own.off == 0 && sameBegin(own, g) })
+}
+
+// isCopy reports whether a file begins like one that is or was read here.
 func (fl *follower) isCopy(g *generation) bool {
 	for _, own := range fl.gens {
 		if own.known().head.begins(g.file) {
@@ -141,28 +202,47 @@ func (fl *follower) truncated(f *Files, g *generation, now time.Time) {
 		g.copy = g.seek(size) == nil
 		return
 	}
-	all := siblings(fl.path)
 	s := g.saved()
 	fl.remember(g.known())
 	g.restart()
+	all := siblings(fl.path)
+	copies := []*generation{fl.findCopy(&s, all, now)}
+	if copies[0] != nil {
+		fl.add(f, copies[0])
+	}
+	for _, c := range all { // and the copies of what came and went since
+		if fl.seen != nil && !fl.seen[c.id] {
+			c, _ := fl.takeNew(f, c, now)
+			copies = append(copies, c)
+		}
+	}
+	for _, c := range copies {
+		if c != nil {
+			c.copy, c.live = true, g.live
+		}
+	}
+	fl.listed = time.Time{}
+}
+
+// findCopy finds the file that goes on where a truncated one ended.
+func (fl *follower) findCopy(s *saved, all []sibling, now time.Time) *generation {
+	if len(s.tail) == 0 {
+		return nil
+	}
 	for _, c := range slices.Backward(all) {
-		if len(s.tail) == 0 || c.size < s.off || fl.holds(c.id) {
+		if c.size < s.off || fl.holds(c.id) {
 			continue
 		}
-		copied, err := fl.open(c.path, now)
+		g, err := fl.open(c.path, now)
 		if err != nil {
 			continue
 		}
-		if !copied.resume(&s) {
-			copied.file.Close()
-			continue
+		if g.resume(s) {
+			return g
 		}
-		copied.copy, copied.live = true, g.live
-		fl.gens = slices.Insert(fl.gens, slices.Index(fl.gens, g), copied)
-		f.watch(fl, copied)
-		break
+		g.file.Close()
 	}
-	fl.see(all)
+	return nil
 }
 
 // ownedByOther reports whether another follower reads the file as one that was rotated away from its

@@ -156,5 +156,5 @@ func (f *Files) poke(fl *follower) {
 func (f *Files) reopened(fl *follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look(fl, false, f.now())
+	f.look(fl, f.now())
 }

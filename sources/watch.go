@@ -122,12 +122,12 @@ func (f *Files) handle(events []event) {
 // renamed looks at the followed paths that the name is a part of, and reports whether there were any.
 func (f *Files) renamed(name string, now time.Time) (any bool) {
 	if fl := f.files[name]; fl != nil {
-		f.look(fl, false, now)
+		f.look(fl, now)
 		any = true
 	}
 	for _, fl := range f.links {
 		if fl.real == name {
-			f.look(fl, false, now)
+			f.look(fl, now)
 			any = true
 		}
 	}
