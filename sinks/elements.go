@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -15,20 +16,20 @@ import (
 type change struct {
 	scope
 	addr    netip.Addr
-	timeout uint64           // in milliseconds; 0 means for ever
 	out     bool             // the element goes
+	timeout uint64           // in milliseconds; 0 means for ever
 	action  *pipeline.Action // what asked for it; nil: Sync
 }
 
 const (
-	// The changes in one batch. Giant transactions get dearer, and above 1,638 IPv6 elements the length of
+	// The changes in one batch. Giant transactions get dearer, and above 1,260 IPv6 elements the length of
 	// a list overflows.
 	maxChanges = 1000
 
-	// The most bytes that a change takes, and that go around those of one set: three messages with
+	// The most bytes that a change takes, and that go around those of one set: four messages with
 	// headers, their attributes and the table's name; the set's name comes on top.
-	changeSize = 28 + 28 + 40
-	setSize    = 3 * (headerLen + 16 + 64)
+	changeSize = 28 + 28 + 52
+	setSize    = 4 * (headerLen + 16 + 64)
 
 	// Longer bans are cut to this: Linux takes 213,503 days on 64 bits, and less where jiffies are
 	// shorter. Sync moves the end out again at every start.
@@ -41,10 +42,12 @@ func changeOf(a *pipeline.Action, now time.Time) (change, error) {
 	if err != nil {
 		return change{}, err
 	}
-	c := change{scope: s, addr: addr, out: a.Op == pipeline.Unban}
-	if !c.out && !a.Until.IsZero() {
-		left := a.Until.Sub(now)
-		c.out = left <= 0
+	c := change{scope: s, addr: addr}
+	left := a.Until.Sub(now)
+	switch {
+	case a.Op == pipeline.Unban || !a.Until.IsZero() && left <= 0:
+		c.out = true
+	case !a.Until.IsZero():
 		c.timeout = timeoutFor(left)
 	}
 	return c, nil
@@ -55,24 +58,55 @@ func timeoutFor(left time.Duration) uint64 {
 	return uint64((min(max(left, 1), maxTimeout) + time.Millisecond - 1) / time.Millisecond)
 }
 
-// order sorts changes into runs of one set each, in which those that put come before those that take out.
+// single leaves the last of those changes that are about the same element: two in one batch would fail it.
+func single(changes []change) []change {
+	if len(changes) < 2 {
+		return changes
+	}
+	type key struct {
+		scope
+		addr netip.Addr
+	}
+	at := make(map[key]int, len(changes))
+	kept := changes[:0]
+	for _, c := range changes {
+		k := key{c.scope, c.addr}
+		if i, twice := at[k]; twice {
+			kept[i] = c
+			continue
+		}
+		at[k] = len(kept)
+		kept = append(kept, c)
+	}
+	return kept
+}
+
+// order sorts changes into runs of one set each, and those by kind.
 func order(changes []change) {
 	slices.SortStableFunc(changes, func(a, b change) int {
 		if a.scope == b.scope {
-			return boolCompare(a.out, b.out)
+			return cmp.Compare(a.kind(), b.kind())
 		}
 		return compareScopes(a.scope, b.scope)
 	})
 }
 
-func boolCompare(a, b bool) int {
+// The kinds of a change, in the order in which a batch has them. In one list all elements have one size, so that
+// the place of an error tells which it was.
+const (
+	timed = iota
+	forEver
+	goes
+)
+
+func (c *change) kind() int {
 	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+	case c.out:
+		return goes
+	case c.timeout == 0:
+		return forEver
 	}
-	return 1
+	return timed
 }
 
 // part is as many of the ordered changes as go into one batch.
@@ -80,7 +114,7 @@ func part(changes []change) []change {
 	size := 0
 	for i := range changes {
 		if i == 0 || changes[i].scope != changes[i-1].scope {
-			size += setSize + 3*(len(changes[i].name())+4)
+			size += setSize + 4*(len(changes[i].name())+4)
 		}
 		size += changeSize
 		if i == maxChanges || size > maxBatch {
@@ -90,37 +124,42 @@ func part(changes []change) []change {
 	return changes
 }
 
-// addElements writes a part of the ordered changes. Each element is added, deleted and, if it
-// shall be there, added again with its timeout, all in one transaction:
+// addElements writes a part of the ordered changes.
 //
-//   - an add of an element that exists leaves its timeout alone before Linux 6.12, and says that all is
-//     well; with the delete in between the new end counts on every kernel, and no packet slips through;
-//   - a delete of an element that does not exist fails the whole batch; with the add before it never does.
-//     (NFT_MSG_DESTROYSETELEM, Linux 6.3, would do without; 6.1 answers EINVAL.)
-func (b *batch) addElements(table string, changes []change) {
+// Where the kernel updates elements (see learn), those that shall be there are added, whether they are
+// there or not. An older one leaves the timeout of an element that exists alone, and says that all is
+// well: there they are added, deleted and added again, in one transaction. The new end counts, and no packet
+// slips through; but it costs three times as much.
+//
+// Those that go are added first, too: a delete of an element that does not exist fails the whole batch.
+// (NFT_MSG_DESTROYSETELEM, Linux 6.3, would do without; 6.1 answers EINVAL.)
+func (b *batch) addElements(table string, changes []change, updates bool) {
 	for at := 0; at < len(changes); {
-		s := changes[at].scope
-		n, puts := 0, 0
-		for _, c := range changes[at:] {
-			if c.scope != s {
-				break
+		s, set := changes[at].scope, changes[at].name()
+		var end [3]int // behind the last of each kind in this run
+		for n, kind := at, timed; kind <= goes; kind++ {
+			for n < len(changes) && changes[n].scope == s && changes[n].kind() == kind {
+				n++
 			}
-			n++
-			if !c.out {
-				puts++
-			}
+			end[kind] = n
 		}
-		set := s.name()
-		b.addList(unix.NFT_MSG_NEWSETELEM, table, set, changes[at:at+n], at, false)
-		b.addList(unix.NFT_MSG_DELSETELEM, table, set, changes[at:at+n], at, false)
-		if puts > 0 {
-			b.addList(unix.NFT_MSG_NEWSETELEM, table, set, changes[at:at+puts], at, true)
+		absent := at // from here on none may be there
+		if updates {
+			absent = end[forEver]
 		}
-		at += n
+		b.addList(unix.NFT_MSG_NEWSETELEM, table, set, changes, absent, end[goes], false)
+		b.addList(unix.NFT_MSG_DELSETELEM, table, set, changes, absent, end[goes], false)
+		b.addList(unix.NFT_MSG_NEWSETELEM, table, set, changes, at, end[timed], true)
+		b.addList(unix.NFT_MSG_NEWSETELEM, table, set, changes, end[timed], end[forEver], true)
+		at = end[goes]
 	}
 }
 
-func (b *batch) addList(typ uint16, table, set string, changes []change, from int, timeouts bool) {
+// addList writes one message with the changes from the one place to before the other.
+func (b *batch) addList(typ uint16, table, set string, changes []change, from, to int, timeouts bool) {
+	if from == to {
+		return
+	}
 	flags := uint16(0)
 	if typ == unix.NFT_MSG_NEWSETELEM {
 		flags = unix.NLM_F_CREATE
@@ -130,11 +169,11 @@ func (b *batch) addList(typ uint16, table, set string, changes []change, from in
 	b.attrString(unix.NFTA_SET_ELEM_LIST_SET, set)
 	list := b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS | unix.NLA_F_NESTED)
 	start := len(b.buf)
-	for i := range changes {
+	for i := from; i < to; i++ {
 		b.addElement(&changes[i], timeouts)
 	}
 	m := &b.marks[len(b.marks)-1]
-	m.from, m.elems, m.size = from, start-b.open, (len(b.buf)-start)/len(changes)
+	m.from, m.elems, m.size = from, start-b.open, (len(b.buf)-start)/(to-from)
 	b.unnest(list)
 }
 
@@ -143,6 +182,9 @@ func (b *batch) addElement(c *change, timeout bool) {
 	n := 12 + c.addrLen()
 	size := n
 	if timeout {
+		size += 12
+	}
+	if timeout && c.timeout != 0 {
 		size += 12
 	}
 	order := binary.NativeEndian
@@ -161,6 +203,10 @@ func (b *batch) addElement(c *change, timeout bool) {
 	}
 	if timeout {
 		b.attrUint64(unix.NFTA_SET_ELEM_TIMEOUT, c.timeout)
+	}
+	if timeout && c.timeout != 0 {
+		// Otherwise an update with the timeout that the element has already would leave its end.
+		b.attrUint64(unix.NFTA_SET_ELEM_EXPIRATION, c.timeout)
 	}
 }
 

@@ -48,6 +48,8 @@ type NFTables struct {
 	batch   batch          // its memory is used again and again
 	sets    map[scope]bool // those that are there; nil: the table is not known to be there
 	handles []uint64       // of our rules, in their order
+	learned bool           // updates is known
+	updates bool           // the kernel moves the end of an element that is added again
 
 	fight fight // of Watch only
 }
@@ -118,6 +120,7 @@ func (n *NFTables) Apply(ctx context.Context, actions []pipeline.Action) error {
 
 // change carries changes out, in as many batches as they need.
 func (n *NFTables) change(ctx context.Context, changes []change, refused *refusals) error {
+	changes = single(changes)
 	order(changes)
 	for len(changes) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -134,12 +137,11 @@ func (n *NFTables) change(ctx context.Context, changes []change, refused *refusa
 
 // How often a batch is sent again: without the elements that the kernel refused, over a new socket, or
 // into a table that has been made anew.
-const maxTries = 4
+const maxTries = 5
 
 // commit carries out changes in one batch. Elements that the kernel refuses are left out of the next try;
 // after some tries each change is sent alone.
-func (n *NFTables) commit(changes []change, refused *refusals) error {
-	var err error
+func (n *NFTables) commit(changes []change, refused *refusals) (err error) {
 	for range maxTries {
 		if len(changes) == 0 {
 			return nil
@@ -184,7 +186,7 @@ func (n *NFTables) try(changes []change) error {
 		return err
 	}
 	n.batch.begin(n.sock.seq + 1)
-	n.batch.addElements(n.table(), changes)
+	n.batch.addElements(n.table(), changes, n.updates)
 	return n.sock.commit(&n.batch, false)
 }
 
@@ -210,7 +212,7 @@ func (n *NFTables) refuse(changes []change, kernel *kernelError, refused *refusa
 // elementErrno tells the errors of one element, which will not go away, from those of the machine.
 func elementErrno(errno unix.Errno) bool {
 	switch errno {
-	case unix.ENFILE, unix.EEXIST, unix.EINVAL, unix.ERANGE, unix.EOVERFLOW:
+	case unix.ENFILE, unix.EINVAL, unix.ERANGE, unix.EOVERFLOW:
 		return true
 	}
 	return false

@@ -149,3 +149,13 @@ func (s scope) mask() []byte {
 func compareScopes(a, b scope) int {
 	return cmp.Or(cmp.Compare(a.ports, b.ports), boolCompare(a.v6, b.v6), cmp.Compare(b.bits, a.bits))
 }
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}

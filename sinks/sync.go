@@ -121,9 +121,10 @@ func (n *NFTables) differences(ctx context.Context, s scope, want map[netip.Addr
 			w, ok := want[e.addr]
 			if !ok {
 				changes = append(changes, change{scope: s, addr: e.addr, out: true})
-			} else if w.fine = w.holds(e, time.Since(start)); w.fine {
-				want[e.addr] = w
+				return
 			}
+			w.fine = w.holds(e, time.Since(start))
+			want[e.addr] = w
 		})
 		if err != nil {
 			return nil, err

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/nftables/userdata"
 	"go.uber.org/zap"
@@ -229,10 +231,49 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 		n.sets[s] = true
 	}
 	n.log().Info("table is set up", zap.String("table", n.table()), zap.Uint32("hook", h.num), zap.Int32("priority", h.priority), zap.Int("sets", len(all)))
+	if err := n.learn(); err != nil {
+		return err
+	}
 	if len(all) > len(first) {
 		return n.extend(all[len(first):])
 	}
 	return n.noteHandles()
+}
+
+// learn tries, once and in a set that no rule uses, whether this kernel moves the end of an element that is
+// added again (Linux 6.12 and later).
+func (n *NFTables) learn() error {
+	if n.learned {
+		return nil
+	}
+	const set = "trial"
+	w := n.builder(&n.batch)
+	trial := []change{{scope: scope{bits: 32}, addr: netip.AddrFrom4([4]byte{192, 0, 2, 1})}}
+	for hours := range uint64(2) {
+		w.begin(n.sock.seq + 1)
+		w.addSet(set, false)
+		trial[0].timeout = (hours + 1) * 3_600_000
+		w.addList(unix.NFT_MSG_NEWSETELEM, n.table(), set, trial, 0, 1, true)
+		if err := n.sock.commit(&n.batch, false); err != nil {
+			return err
+		}
+	}
+	n.batch.begin(n.sock.seq)
+	n.batch.askElements(n.table(), set)
+	updates := false
+	if _, err := n.sock.ask(&n.batch, unix.NLM_F_DUMP, func(attrs []byte) {
+		readElements(attrs, func(e element) { updates = e.left > 90*time.Minute })
+	}); err != nil {
+		return err
+	}
+	w.begin(n.sock.seq + 1)
+	w.delSet(set)
+	if err := n.sock.commit(&n.batch, false); err != nil {
+		return err
+	}
+	n.learned, n.updates = true, updates
+	n.log().Debug("kernel", zap.Bool("updates_elements", updates))
+	return nil
 }
 
 // need makes what changes need and is not there.

@@ -305,7 +305,6 @@ func TestFullSet(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			n := newNFTables(t, func(n *NFTables) { n.Size = size })
 			until := time.Now().Add(time.Hour)
-			// Adding counts an element twice until the batch is through.
 			old := ban("192.0.2.7/32", until)
 			actions := []pipeline.Action{old, ban("2001:db8::7/128", until)}
 			if err := n.Apply(t.Context(), actions); err != nil {
@@ -370,4 +369,19 @@ func TestRefusedActions(t *testing.T) {
 		t.Fatalf("got %v, want two refused", err)
 	}
 	expectHeld(t, n, good)
+}
+
+// Actions for one element in two forms: the later one counts, and the batch does not fail.
+func TestSameElementTwice(t *testing.T) {
+	n := newNFTables(t)
+	until := time.Now().Add(time.Hour)
+	for range 2 {
+		if err := n.Apply(t.Context(), []pipeline.Action{
+			ban("192.0.2.1/24", until), ban("192.0.2.2/24", until), ban("::ffff:192.0.2.7/128", until), unban("192.0.2.7/32"),
+			unban("192.0.2.8/32"), ban("::ffff:192.0.2.8/128", until), unban("2001:db8::1/64"), unban("2001:db8::2/64"),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		expectHeld(t, n, ban("192.0.2.0/24", until), ban("192.0.2.8/32", until))
+	}
 }
