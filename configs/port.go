@@ -44,10 +44,13 @@ func (p *Ports) set(v *value) error {
 	return nil
 }
 
-// ParsePorts reads ports as a configuration has them.
+// ParsePorts reads ports as a configuration has them; "all" is all of them.
 func ParsePorts(words []string) (Ports, error) {
 	var ports Ports
 	for _, word := range words {
+		if word == "all" {
+			return nil, nil
+		}
 		r, err := parsePort(word)
 		if err != nil {
 			return nil, err
@@ -69,7 +72,7 @@ func ParsePorts(words []string) (Ports, error) {
 	return apart, nil
 }
 
-const portHint = `ports are numbers, names as in /etc/services, or ranges: "ssh", 443, "6000:6010"`
+const portHint = `ports are numbers, names as in /etc/services, ranges, or all: "ssh", 443, "6000:6010", "all"`
 
 func parsePort(word string) (pipeline.PortRange, error) {
 	first, last, isRange := strings.Cut(word, ":")

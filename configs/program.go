@@ -10,7 +10,7 @@ import (
 	"github.com/banpipe/banpipe/matchers"
 )
 
-// stdin is what the stream is called in Batch.Source.
+// stdin is what the stream is called in Batch.Source. A program that has several calls them "stdin:NAME".
 const stdin = "stdin"
 
 // readsFrom reports whether the jail looks at the lines of a source: a file that its logpath names, or the
@@ -18,7 +18,7 @@ const stdin = "stdin"
 func (j *Jail) readsFrom(source string) bool {
 	path, isFile := strings.CutPrefix(source, "file:")
 	if !isFile {
-		return source == stdin
+		return source == stdin || strings.HasPrefix(source, stdin+":")
 	}
 	return slices.ContainsFunc(j.LogPath, func(pattern string) bool {
 		if pattern == path || filepath.Clean(pattern) == path {

@@ -303,11 +303,11 @@ func (r *run) read(reading, work context.Context, s Source, out chan<- *Batch) {
 		case err == nil:
 			wait.reset()
 		case errors.Is(err, io.EOF):
-			log.Info("source has ended", zap.String("source", s.Name()))
+			log.Info("ended", zap.String("source", s.Name()))
 			return
 		case reading.Err() == nil:
 			d := wait.next()
-			log.Warn("source failed, will be read again", zap.String("source", s.Name()), zap.Error(err), zap.Duration("in", d))
+			log.Warn("failed, will be read again", zap.String("source", s.Name()), zap.Error(err), zap.Duration("in", d))
 			sleep(reading, d)
 		}
 	}

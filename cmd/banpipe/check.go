@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+func checkCommand() *cobra.Command {
+	var config string
+	var asJSON bool
+	var jails []string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "load and compile the configuration, and say what would run",
+		Long: `check loads the configuration, compiles every filter, looks for every log, and prints what would run. It
+is strict where run is not: a missing log and a broken jail are errors. Nothing is changed.`,
+		Example: `  banpipe check
+  banpipe check --config banpipe.toml --json`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			built, err := check(config, jails)
+			if asJSON {
+				return checkJSON(cmd.OutOrStdout(), built, err)
+			}
+			if err != nil {
+				return err
+			}
+			return checkWords(cmd.OutOrStdout(), built)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&config, "config", "", "the configuration (default "+configs.DefaultPath+", if it is there)")
+	flags.StringArrayVar(&jails, "jail", nil, "check this jail, enabled or not, instead of those that are; may be repeated")
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func check(path string, jails []string) (*configs.Built, error) {
+	cfg, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	return configs.Build(cfg, configs.BuildOptions{Jails: jails, Strict: true})
+}
+
+func checkWords(out io.Writer, built *configs.Built) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "jail\tfilter\tlimit\tbans\treads")
+	for _, j := range built.Jails {
+		fmt.Fprintf(w, "%s\t%s\t%d in %v\t%s\t%s\n", j.Name, j.Loaded.Name, j.MaxRetry, j.FindTime, bans(j), strings.Join(j.LogPath, " "))
+	}
+	return w.Flush()
+}
+
+// bans says in words what a jail does to an offender.
+func bans(j *configs.Jail) string {
+	ports := pipeline.PortsString(j.Port)
+	if ports == "" {
+		ports = "all ports"
+	}
+	length := j.BanTime.String()
+	if j.BanTime < 0 {
+		length = "for ever"
+	}
+	words := fmt.Sprintf("%s, %s", length, ports)
+	if !j.Enforce {
+		words += ", nobody: enforce = false"
+	}
+	return words
+}
+
+// A checkedJail is a jail in the output of `check --json`.
+type checkedJail struct {
+	Jail     string   `json:"jail"`
+	Filter   string   `json:"filter"`
+	LogPath  []string `json:"logpath"`
+	MaxRetry int      `json:"maxretry"`
+	FindTime float64  `json:"findtime_seconds"`
+	BanTime  float64  `json:"bantime_seconds"` // negative never ends
+	Ports    string   `json:"ports"`           // "" is all
+	Enforce  bool     `json:"enforce"`
+}
+
+// A mistake is a place in a configuration in the output of `check --json`.
+type mistake struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Msg  string `json:"error"`
+	Hint string `json:"hint,omitempty"`
+}
+
+// checkJSON prints everything, mistakes too, so that a program need not read standard error.
+func checkJSON(out io.Writer, built *configs.Built, err error) error {
+	result := struct {
+		OK       bool          `json:"ok"`
+		Jails    []checkedJail `json:"jails"`
+		Mistakes []mistake     `json:"mistakes"`
+	}{OK: err == nil, Jails: []checkedJail{}, Mistakes: mistakes(err)}
+	if err == nil {
+		for _, j := range built.Jails {
+			result.Jails = append(result.Jails, checkedJail{
+				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, MaxRetry: int(j.MaxRetry),
+				FindTime: time.Duration(j.FindTime).Seconds(), BanTime: time.Duration(j.BanTime).Seconds(),
+				Ports: pipeline.PortsString(j.Port), Enforce: j.Enforce,
+			})
+		}
+	}
+	if err := json.NewEncoder(out).Encode(result); err != nil {
+		return err
+	}
+	if !result.OK {
+		return errSaid
+	}
+	return nil
+}
+
+func mistakes(err error) []mistake {
+	all := []mistake{}
+	var errs configs.Errors
+	switch {
+	case err == nil:
+	case errors.As(err, &errs):
+		for _, e := range errs {
+			all = append(all, mistake{e.File, e.Line, e.Msg, e.Hint})
+		}
+	default:
+		all = append(all, mistake{Msg: err.Error()})
+	}
+	return all
+}

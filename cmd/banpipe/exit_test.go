@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.toml")
+	write(t, bad, "[jails.sshd]\nenabled = true\nmaxretries = 3\n")
+	for _, c := range []struct {
+		args string
+		want int
+		says string // on standard error
+	}{
+		{"", exitDone, ""},
+		{"help", exitDone, ""},
+		{"try --help", exitDone, ""},
+		{"test sshd", exitDone, ""},
+		{"bann", exitUsage, `there is no verb "bann"`},
+		{"run --nosuch", exitUsage, "unknown flag: --nosuch"},
+		{"run sshd", exitUsage, `unexpected argument "sshd"`},
+		{"run --now yesterday", exitUsage, "yesterday"},
+		{"test", exitUsage, "FILTER"},
+		{"test regex", exitFailed, `there is none`},
+		{"check --config " + bad, exitFailed, "bad.toml:3"},
+		{"run --config " + bad, exitFailed, "bad.toml:3"},
+		{"run --config " + dir + "/nosuch.toml", exitFailed, "no such file"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			var out, err bytes.Buffer
+			got := execute(strings.Fields(c.args), strings.NewReader(""), &out, &err)
+			if got != c.want || !strings.Contains(err.String(), c.says) {
+				t.Errorf("got %d and %q, want %d and %q", got, err.String(), c.want, c.says)
+			}
+			if got == exitDone && err.Len() > 0 {
+				t.Errorf("got %q on standard error, want nothing", err.String())
+			}
+		})
+	}
+}

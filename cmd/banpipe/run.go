@@ -1,0 +1,110 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/sinks"
+)
+
+// runFlags are what `banpipe run` was called with.
+type runFlags struct {
+	config, now               string
+	jails                     []string
+	stdin, once, dryRun, json bool
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "follow the logs and ban: the service",
+		Long: `run follows the logs of the enabled jails, or of those named with --jail, and bans. SIGTERM and
+SIGINT end it when what it has read is worked off; the bans stay in the kernel and end by themselves.
+
+--stdin adds standard input to the jails. Without a configuration file the shipped jails and their defaults serve; the chosen
+jails then read standard input only, since the same lines often stand in a log as well and would count twice.`,
+		Example: `  banpipe run --config /etc/banpipe/banpipe.toml
+  journalctl -f -o short-iso | banpipe run --stdin --jail sshd
+  banpipe run --stdin --once --dry-run --json --jail sshd < auth.log`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "the configuration (default "+configs.DefaultPath+", if it is there)")
+	flags.StringArrayVar(&f.jails, "jail", nil, "run this jail, enabled or not, instead of those that are; may be repeated")
+	flags.BoolVar(&f.stdin, "stdin", false, "read standard input, too")
+	flags.BoolVar(&f.once, "once", false, "end when every log has been read to its end")
+	flags.StringVar(&f.now, "now", "", "the clock, as 2026-11-22T07:23:11Z (with --once the default is the logs' last date)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be banned, and touch nothing")
+	flags.BoolVar(&f.json, "json", false, "with --dry-run: one JSON object per action; else: the log as JSON")
+	return cmd
+}
+
+func (f *runFlags) run(cmd *cobra.Command) error {
+	cfg, err := load(f.config)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(cfg.Log, f.json && !f.dryRun, zapcore.AddSync(cmd.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	now, err := f.clock(cfg)
+	if err != nil {
+		return err
+	}
+	opts := configs.BuildOptions{
+		Jails: f.jails, Once: f.once, DryRun: f.dryRun, JSON: f.json, Out: cmd.OutOrStdout(), Now: now, Logger: log,
+	}
+	if f.stdin {
+		opts.Stdin = cmd.InOrStdin()
+	}
+	built, err := configs.Build(cfg, opts)
+	if err != nil {
+		return err
+	}
+	for _, problem := range built.Problems {
+		log.Error("configuration", zap.Error(problem))
+	}
+	for _, o := range built.Outputs {
+		if s, ok := o.Sink.(*sinks.NFTables); ok {
+			defer s.Close()
+			if err := s.Probe(cmd.Context()); err != nil {
+				return err
+			}
+		}
+	}
+	var names []string
+	for _, j := range built.Jails {
+		names = append(names, j.Name)
+	}
+	log.Info("started", zap.String("config", cfg.Path), zap.Strings("jails", names))
+	if err := built.Run(cmd.Context()); err != nil {
+		return err
+	}
+	if f.dryRun {
+		return nil
+	}
+	log.Info("stopped: bans stay in the kernel and end by themselves; banpipe flush lifts them")
+	return nil
+}
+
+// clock is what "now" means: the clock, what --now says, or with --once the last date of the logs.
+func (f *runFlags) clock(cfg *configs.Config) (func() time.Time, error) {
+	if f.now == "" && !f.once {
+		return nil, nil // the clock
+	}
+	at, err := parseClock(f.now)
+	if err != nil {
+		return nil, err
+	}
+	if f.now == "" {
+		at = lastDate(endsOf(cfg, f.jails), at)
+	}
+	return func() time.Time { return at }, nil
+}
