@@ -63,7 +63,9 @@ func NewDates(patterns []string, opts DateOptions) (*Dates, error) {
 
 // Finder returns a new Finder: one per worker and source.
 func (d *Dates) Finder() *Finder {
-	return &Finder{dates: d, last: -1, clock: zoneClock{loc: d.loc}, now: zoneClock{loc: d.loc}}
+	f := &Finder{dates: d, last: -1, clock: zoneClock{loc: d.loc}, now: zoneClock{loc: d.loc}}
+	f.scans[0].memo, f.scans[1].memo = &f.memo, &f.memo
+	return f
 }
 
 // fields reads what a matcher has found.
@@ -192,19 +194,22 @@ func (f *dateFields) absoluteDay(days int) {
 // without a point in microseconds.
 func (f *dateFields) epoch(t []byte, long bool) bool {
 	f.absolute = true
-	whole := 0
+	n, whole := int64(0), 0
 	for whole < len(t) && t[whole] != '.' {
+		n = n*10 + int64(t[whole]-'0')
 		whole++
 	}
-	part := t[min(whole+1, len(t)):]
-	n := int64(number(t[:whole]))
+	f.nanos = 0
+	if whole < len(t) {
+		f.nanos = nanos(t[whole+1:])
+	}
 	switch {
 	case !long || len(t) < 13:
-		f.unix, f.nanos = n, nanos(part)
+		f.unix = n
 	case len(t) >= 16 && whole == len(t):
 		f.unix, f.nanos = n/1e6, int(n%1e6)*1e3
 	default:
-		f.unix, f.nanos = n/1e3, int(n%1e3)*1e6+nanos(part)/1e3
+		f.unix, f.nanos = n/1e3, int(n%1e3)*1e6+f.nanos/1e3
 	}
 	return true
 }

@@ -59,7 +59,7 @@ func TestDatesTwin(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	ref := time.Date(2005, 8, 14, 12, 0, 0, 0, time.UTC)
 	for _, patterns := range twinPatterns {
-		w := newTwins(t, patterns)
+		w, last := newTwins(t, patterns), ""
 		for range 20000 {
 			line := dateish(r)
 			switch r.IntN(8) {
@@ -67,7 +67,15 @@ func TestDatesTwin(t *testing.T) {
 				line = "<14>1 " + line
 			case 1:
 				line = "x [" + line
+			case 2:
+				line = last // so that what is kept is used
+				if i := r.IntN(len(line) + 1); r.IntN(2) == 0 {
+					line = line[:i] + string(rune('0'+r.IntN(10))) + line[min(i+1, len(line)):]
+				}
+			case 3:
+				line = []string{"CET ", "x ", "from ", "Z "}[r.IntN(4)] + last
 			}
+			last = line
 			w.check(t, patterns, []byte(line), ref)
 		}
 	}

@@ -19,19 +19,17 @@ type Finder struct {
 	monthFirst *dateGroup // in which 02-03-2026 begins with the month: the last line had a 02-13-2026
 	clock      zoneClock  // for the lines' times
 	now        zoneClock  // for the reference
-	memo       dateMemo
+	memo       dateMemo   // of the scans
+	text       dateText   // of the programs
 }
 
-// A dateMemo is the last date that was read, by its text.
-type dateMemo struct {
+// A dateText is the last date that a program found and that was read, by its text.
+type dateText struct {
 	text    [64]byte
 	n       int // 0: none
 	program int
-	sec     int64
 	nanos   int
-
-	// A date without a year, or a day, holds only while it is the last such one before a limit that moves with the reference.
-	window, local, ahead int64 // window 0: it always holds
+	minute  dateMinute
 }
 
 // Find says where the line's date lies: the bytes that are cut out before the line is matched. The span may be empty
@@ -51,8 +49,8 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	if span.Start < 0 || span.End > len(line) || span.Start > span.End {
 		return time.Time{}, false
 	}
-	if f.remembers(line, span, now) {
-		return f.at(f.memo.sec, f.memo.nanos), true
+	if f.single() == nil && f.remembers(line, span) && f.text.minute.holds(&f.now, 0, now) {
+		return f.at(f.text.minute.unix, f.text.nanos), true
 	}
 	h, ok := f.reread(line, span)
 	if !ok {
@@ -60,6 +58,9 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	}
 	if span.Len() == 0 {
 		return ref, true
+	}
+	if s := &f.scans[f.scan]; h.fast && s.kept && f.memo.minute.holds(&f.now, int64(s.second), now) {
+		return f.at(f.memo.minute.unix+int64(s.second), s.nanos), true
 	}
 	fields, ok := f.fields(h, line, now)
 	if !ok {
@@ -132,43 +133,45 @@ func (f *Finder) resolve(d *dateFields, h dateHit, line []byte, ref int64) (time
 	if !d.zoned {
 		unix, sure = f.clock.unix(local, ref)
 	}
-	f.memo.n = 0
-	if text := line[h.cut[0]:h.cut[1]]; sure && f.dates.textual && f.scans[f.scan].bare == 0 && (h.fast || f.covered()) {
-		f.memo.put(text, d, f.dates.ahead)
-		f.memo.program, f.memo.sec, f.memo.local = f.last, unix, local
+	f.text.n = 0
+	if sure && f.scans[f.scan].bare == 0 && !(d.zoned && d.year == 0) {
+		f.remember(d, h, line, unix, local)
 	}
 	return f.at(unix, d.nanos), true
 }
 
-// put remembers a date by its text, if that is not long and the date does not depend on a zone and on the clock.
-func (m *dateMemo) put(text []byte, d *dateFields, ahead int64) {
-	if len(text) > len(m.text) || d.zoned && d.year == 0 {
-		return
-	}
-	m.n = copy(m.text[:], text)
-	m.nanos, m.window, m.ahead = d.nanos, 0, ahead
+// remember keeps what a date's text means, unless that depends on a zone and on the clock, or on what is not cut out.
+func (f *Finder) remember(d *dateFields, h dateHit, line []byte, unix, local int64) {
+	m := dateMinute{known: true, unix: unix, local: local, ahead: f.dates.ahead}
 	switch {
 	case d.month == 0:
 		m.window, m.ahead = 86400, aheadToday
 	case d.year == 0:
 		m.window = 365 * 86400
 	}
+	if h.fast {
+		if !f.scans[f.scan].kept {
+			return
+		}
+		m.unix -= int64(d.second)
+		m.local -= int64(d.second)
+		f.memo.minute = m
+		return
+	}
+	if text := line[h.cut[0]:h.cut[1]]; f.dates.textual && len(text) <= len(f.text.text) && f.covered() {
+		f.text.n = copy(f.text.text[:], text)
+		f.text.program, f.text.nanos, f.text.minute = f.last, d.nanos, m
+	}
 }
 
-// remembers says that the date at span is the remembered one, and that it still means the same.
-func (f *Finder) remembers(line []byte, span pipeline.Span, ref int64) bool {
-	m := &f.memo
+// remembers says that the date at span is the remembered text.
+func (f *Finder) remembers(line []byte, span pipeline.Span) bool {
+	m := &f.text
 	if m.n == 0 || m.n != span.Len() || m.program != f.last || string(m.text[:m.n]) != string(line[span.Start:span.End]) {
 		return false
 	}
-	if c := at(line, span.End); c == '.' || c == ',' { // there may be more, see longFraction
-		return false
-	}
-	if m.window == 0 {
-		return true
-	}
-	limit := ref + f.now.offset(ref) + m.ahead
-	return m.local <= limit && m.local > limit-m.window
+	c := at(line, span.End) // behind a point there may be more, see longFraction
+	return c != '.' && c != ','
 }
 
 // covered says that all parts of the date lie in the bytes that are cut out, so that these alone tell the time.
@@ -189,10 +192,17 @@ func (f *Finder) search(line []byte) (h dateHit, ok bool) {
 		return f.searchAll(line)
 	}
 	f.scan = 0
-	if h, ok = g.find(&f.scans[0], line); ok && h.program != f.last {
+	s := &f.scans[0]
+	if h, ok = g.find(s, line); !ok {
+		return h, false
+	}
+	if h.program != f.last {
 		f.learn(h.program)
 	}
-	return h, ok
+	if !s.kept {
+		s.keep(line)
+	}
+	return h, true
 }
 
 // learn remembers which program found a date.
@@ -221,6 +231,9 @@ func (f *Finder) searchAll(line []byte) (best dateHit, ok bool) {
 		return best, false
 	}
 	f.learn(best.program)
+	if s := &f.scans[f.scan]; best.fast && !s.kept {
+		s.keep(line)
+	}
 	return best, true
 }
 

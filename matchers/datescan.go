@@ -46,8 +46,11 @@ const (
 // defaultTemplates compiles to. One value serves one search after another.
 type dateScan struct {
 	dateFields
+	memo       *dateMemo
+	kept       bool // it is the memo's date, but for its seconds
 	kind       dateKind
 	start, end int
+	secondAt   int // where two digits of seconds begin; -1: they have not both
 	nameStart  int // where a zone's name lies, if the date has one
 	nameEnd    int
 	bare       int  // the place behind the seconds, if a fraction and a zone could have stood there
@@ -58,8 +61,8 @@ type dateScan struct {
 
 // startAt finds a date of one of the kinds at the line's start, behind at most two characters that are no words'.
 func (s *dateScan) startAt(line []byte, allow kindSet) bool {
-	if len(line) > 0 && line[0]-'0' < 10 {
-		return s.digits(line, 0, allow)
+	if len(line) > 0 && isWord(line[0]) {
+		return s.at(line, 0, allow)
 	}
 	first := nonWord(line, 0)
 	second := first
@@ -69,43 +72,87 @@ func (s *dateScan) startAt(line []byte, allow kindSet) bool {
 	return s.at(line, second, allow) || second > first && s.at(line, first, allow) || first > 0 && s.at(line, 0, allow)
 }
 
-// anywhere finds the leftmost date.
+// anywhere finds the leftmost date. A date begins where a word does, or with a sign; most words cannot begin one, as their
+// first letter tells. A zone before a syslog date is looked for from there, not in every word.
 func (s *dateScan) anywhere(line []byte) bool {
-	allow := allKinds &^ (startKinds | 1<<kindEpoch)
-	word := false // the byte before is a word's
+	allow := allKinds &^ (startKinds | 1<<kindEpoch | 1<<kindZoned)
+	first := s.memo.first()
 	for p := 0; p < len(line); p++ {
 		c := line[p]
-		if isWord(c) {
-			if word {
-				continue
-			}
-			word = true
-			if p > 0 && line[p-1] >= 0x80 && wordBefore(line, p) {
-				continue
-			}
-			if isDigit(c) {
-				if s.digits(line, p, allow|auditEpoch(line, p)) {
-					return true
-				}
-			} else if s.words(line, p, allow) {
+		switch dateByte(c) {
+		case byteOther:
+			continue
+		case byteSign:
+			if n := at(line, p+1); (c != ' ' || in(n, '1', '9')) && s.at(line, p, allow) {
 				return true
 			}
 			continue
-		}
-		word = false
-		switch c {
-		case ' ':
-			if c := at(line, p+1); in(c, '1', '9') && s.at(line, p, allow) {
+		case byteDigit, byteInitial:
+			if p > 0 && line[p-1] >= 0x80 && wordBefore(line, p) {
+				break
+			}
+			if c == first && s.again(line, p, allow) ||
+				isDigit(c) && s.digits(line, p, allow|auditEpoch(line, p)) ||
+				!isDigit(c) && s.words(line, p, allow) {
+				if s.kind == kindSyslog {
+					s.zoneBefore(line)
+				}
 				return true
 			}
-		case '+', '-', '@':
-			if s.at(line, p, allow) {
-				return true
-			}
 		}
+		for p++; p < len(line) && dateByte(line[p])-byteWord <= byteInitial-byteWord; p++ {
+		}
+		p--
 	}
 	return false
 }
+
+// zoneBefore draws a zone's name into the syslog date that stands behind it.
+func (s *dateScan) zoneBefore(line []byte) {
+	end := s.start - 1
+	if end < 1 || line[end] != ' ' {
+		return
+	}
+	p := end
+	for p > 0 && p > end-6 && (line[p-1]|0x20)-'a' < 26 {
+		p--
+	}
+	if n := end - p; n == 0 || n == 2 || n > 5 || n == 1 && line[p]|0x20 != 'z' || wordBefore(line, p) {
+		return
+	}
+	s.kind, s.start, s.nameStart, s.nameEnd = kindZoned, p, p, end
+}
+
+// The classes of bytes that a search for dates tells apart.
+const (
+	byteOther   = iota // no date begins here
+	byteWord           // nor does one begin with this letter
+	byteDigit          // but with a digit
+	byteInitial        // or the first letter of a month or a weekday
+	byteSign           // or one of these
+)
+
+// dateByte is the class of a byte.
+func dateByte(c byte) byte { return dateBytes[c] }
+
+// dateBytes is a byte per byte: its class.
+const dateBytes = "" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x04\x00\x00" +
+	"\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x00\x00\x00\x00\x00\x00" +
+	"\x04\x03\x01\x01\x03\x01\x03\x01\x01\x01\x03\x01\x01\x03\x03\x03" +
+	"\x01\x01\x01\x03\x03\x01\x01\x03\x01\x01\x01\x00\x00\x00\x00\x01" +
+	"\x00\x03\x01\x01\x03\x01\x03\x01\x01\x01\x03\x01\x01\x03\x03\x03" +
+	"\x01\x01\x01\x03\x03\x01\x01\x03\x01\x01\x01\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // auditEpoch allows for an epoch behind "audit(".
 func auditEpoch(line []byte, p int) kindSet {
@@ -120,6 +167,9 @@ func auditEpoch(line []byte, p int) kindSet {
 func (s *dateScan) at(line []byte, p int, allow kindSet) bool {
 	if p >= len(line) {
 		return false
+	}
+	if line[p] == s.memo.first() && s.again(line, p, allow) {
+		return true
 	}
 	switch c := line[p]; {
 	case isDigit(c):
@@ -149,7 +199,7 @@ func (s *dateScan) found(line []byte, kind dateKind, start, end int) bool {
 
 // digits reads what begins with a number, by how many digits that has.
 func (s *dateScan) digits(line []byte, p int, allow kindSet) bool {
-	if p+19 <= len(line) && line[p+10]-'0' > 9 && allow.has(kindISO) && s.isoExact(line, p) {
+	if line[p] == '2' && p+19 <= len(line) && line[p+4]-'0' > 9 && allow.has(kindISO) && s.isoExact(line, p) {
 		return true
 	}
 	n := p + 1

@@ -90,6 +90,7 @@ func (s *dateScan) clock(line []byte, p, maxHour int) int {
 				return 0
 			}
 			s.reset()
+			s.secondAt = p + 6
 			return p + 8
 		}
 	}
@@ -117,7 +118,7 @@ func (s *dateScan) slowClock(line []byte, p, maxHour int) int {
 // reset takes back what an earlier date had and this one may lack.
 func (s *dateScan) reset() {
 	s.nanos, s.east, s.zoned, s.absolute = 0, 0, false, false
-	s.nameStart, s.nameEnd, s.bare, s.bad = 0, 0, 0, false
+	s.nameStart, s.nameEnd, s.bare, s.bad, s.secondAt, s.kept = 0, 0, 0, false, -1, false
 }
 
 // loose is the hour of %k, which may have a space before it and goes up to 29.
@@ -283,6 +284,7 @@ func (s *dateScan) isoExact(line []byte, p int) bool {
 		return false
 	}
 	s.reset()
+	s.secondAt = p + 17
 	return s.ending(line, kindISO, p, p+19, tailZone)
 }
 
@@ -308,6 +310,7 @@ func (s *dateScan) compact(line []byte, p int) bool {
 		return false
 	}
 	s.reset()
+	s.secondAt = q + 4
 	return s.ending(line, kindCompact, p, q+6, tailZone)
 }
 

@@ -1,0 +1,131 @@
+package matchers
+
+import "encoding/binary"
+
+// A dateMemo is the last date that a dateScan read, kept so that the next one is known by comparing bytes if only its
+// seconds and its fraction differ: most lines of a busy log are of the same minute. It changes no answer: what a scan
+// reads at a place depends on no byte that is not compared here.
+type dateMemo struct {
+	fields     dateFields
+	kind       dateKind
+	monthFirst bool
+	oneSpace   bool
+	fraction   bool
+	n          int // bytes from the date's start to its end; 0: nothing is kept
+	second     int // where the seconds begin, from the date's start
+	words      int // how many words of eight bytes are compared
+	text       [memoWords]uint64
+	same       [memoWords]uint64 // 0xff for bytes that must be the same
+	digits     [memoWords]uint64 // 0xff for the seconds' and the fraction's digits
+
+	minute dateMinute
+}
+
+// A dateMinute is the instant that a date stands for, or its minute. A date without a year, or a day, holds only while it
+// is the last such one before a limit that moves with the reference.
+type dateMinute struct {
+	known         bool
+	unix, local   int64
+	window, ahead int64 // in seconds; window 0: it always holds
+}
+
+// holds says that second of the minute is still what it was, by the reference's clock.
+func (m *dateMinute) holds(clock *zoneClock, second, ref int64) bool {
+	if !m.known || m.window == 0 {
+		return m.known
+	}
+	limit := ref + clock.offset(ref) + m.ahead
+	local := m.local + second
+	return local <= limit && local > limit-m.window
+}
+
+const memoWords = 5
+
+// first is the byte with which the date that is kept begins.
+func (m *dateMemo) first() byte { return byte(m.text[0]) }
+
+// again reads the date at p if it is the one that is kept, but for its seconds.
+func (s *dateScan) again(line []byte, p int, allow kindSet) bool {
+	m := s.memo
+	if m.n == 0 || p+8*m.words > len(line) {
+		return false
+	}
+	for i := range m.words {
+		text := binary.LittleEndian.Uint64(line[p+8*i:])
+		if (text^m.text[i])&m.same[i] != 0 {
+			return false
+		}
+		y := text ^ ones*'0'
+		if (y|(y+ones*6))&(ones*0xf0)&m.digits[i] != 0 {
+			return false
+		}
+	}
+	if line[p+m.second] > '5' || !allow.has(m.kind) || s.monthFirst != m.monthFirst || s.oneSpace != m.oneSpace {
+		return false
+	}
+	s.dateFields, s.kind, s.start, s.end, s.kept = m.fields, m.kind, p, p+m.n, true
+	s.dateFields.second = int(line[p+m.second]-'0')*10 + int(line[p+m.second+1]-'0')
+	if m.fraction {
+		s.fraction(line, p+m.second+2)
+	}
+	s.nameStart, s.nameEnd, s.bad, s.bare = 0, 0, false, 0
+	return true
+}
+
+// keep makes the date that was just read the one that is kept, if what is behind it is plain: no byte that could have
+// belonged to the date decides that it did not.
+func (s *dateScan) keep(line []byte) {
+	m := s.memo
+	m.n = 0
+	if s.secondAt < s.start || s.absolute || s.nameEnd > 0 || s.end >= len(line) || s.second > 59 {
+		return
+	}
+	if s.kind == kindDashes || s.kind == kindAngle || s.kind == kindComma {
+		return
+	}
+	if c := line[s.end-3]; s.zoned && (c == '+' || c == '-') { // an offset without minutes
+		return
+	}
+	behind := 1
+	switch c := line[s.end]; {
+	case c >= 0x80 || isWord(c) || c == '.' || c == ',' || c == '+' || c == '-':
+		return
+	case isSpace(c):
+		if behind = 2; s.end+1 >= len(line) || line[s.end+1] >= 0x80 {
+			return
+		}
+		switch line[s.end+1] {
+		case '2', 'Z', 'z', 'U', 'u', 'G', 'g', '+', '-', ' ', '\t', '\n', '\v', '\f', '\r', 0x1c, 0x1d, 0x1e, 0x1f:
+			return
+		}
+	}
+	var text, same, digits [8 * memoWords]byte
+	n := s.end - s.start + behind
+	if n > len(text) {
+		return
+	}
+	copy(text[:], line[s.start:s.start+n])
+	for i := 0; i < n; i += 8 { // what is too much is taken back below
+		binary.LittleEndian.PutUint64(same[i:], ones*0xff)
+	}
+	if n < len(text) {
+		clear(same[n:])
+	}
+	m.second = s.secondAt - s.start
+	m.fraction = false
+	for i := m.second; i < n && (isDigit(text[i]) || i == m.second+2 && (text[i] == '.' || text[i] == ',')); i++ {
+		if i == m.second+2 {
+			m.fraction = true
+		} else {
+			same[i], digits[i] = 0, 0xff
+		}
+	}
+	m.words = (n + 7) / 8
+	for i := range m.words {
+		m.text[i] = binary.LittleEndian.Uint64(text[8*i:])
+		m.same[i] = binary.LittleEndian.Uint64(same[8*i:])
+		m.digits[i] = binary.LittleEndian.Uint64(digits[8*i:])
+	}
+	m.fields, m.kind, m.n = s.dateFields, s.kind, s.end-s.start
+	m.monthFirst, m.oneSpace, m.minute.known = s.monthFirst, s.oneSpace, false
+}
