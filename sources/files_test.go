@@ -30,8 +30,9 @@ func TestFilesKeepTheContract(t *testing.T) {
 
 // A followed is a Files source that a test reads from.
 type followed struct {
-	t   *testing.T
-	dir string
+	t    *testing.T
+	dir  string
+	last map[string][]byte // the last cursors
 	*Files
 }
 
@@ -43,7 +44,7 @@ func follow(t *testing.T, opt FilesOptions) *followed {
 		opt.Paths[i] = filepath.Join(dir, p)
 	}
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	return &followed{t, dir, NewFiles(opt)}
+	return &followed{t, dir, map[string][]byte{}, NewFiles(opt)}
 }
 
 func (f *followed) path(name string) string { return filepath.Join(f.dir, name) }
@@ -71,6 +72,7 @@ func (f *followed) lines(n int, d time.Duration) (got []string) {
 		if err := f.Read(ctx, &b); err != nil {
 			break
 		}
+		f.last[b.Source] = b.Cursor
 		name := strings.TrimPrefix(b.Source, "file:"+f.dir+"/")
 		for _, r := range b.Records {
 			cut := ""
@@ -81,6 +83,12 @@ func (f *followed) lines(n int, d time.Duration) (got []string) {
 		}
 	}
 	return got
+}
+
+// restart begins anew where the last lines were delivered.
+func (f *followed) restart() {
+	f.Files = NewFiles(f.opt)
+	f.Resume(f.last)
 }
 
 func (f *followed) append(name, text string) {

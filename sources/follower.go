@@ -20,14 +20,14 @@ const (
 // fields are guarded by Files.mu.
 type follower struct {
 	path   string
-	source string          // "file:" and the path
-	real   string          // the path behind the symlink, where Files.links has it
-	gens   []*generation   // oldest first, each open
-	cur    *generation     // the one at path, also in gens; nil if there is none
-	past   []known         // files that were read and closed, oldest first, maxPast at most
-	seen   map[fileID]bool // siblings that are known
-	listed time.Time       // when their folder had changed, as of then
-	other  fileID          // the file at path that is not to be read here: another path's rotated one
+	source string            // "file:" and the path
+	real   string            // the path behind the symlink, where Files.links has it
+	gens   []*generation     // oldest first, each open
+	cur    *generation       // the one at path, also in gens; nil if there is none
+	past   []known           // files that were read and closed, oldest first, maxPast at most
+	seen   map[seenFile]bool // siblings that are known
+	listed time.Time         // when their folder had changed, as of then
+	other  fileID            // the file at path that is not to be read here: another path's rotated one
 
 	pending *cursor // where to go on; nil once that is done, or where there is none
 	placed  bool    // a file was opened: the next one is read from its beginning

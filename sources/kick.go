@@ -21,6 +21,7 @@ type kick struct {
 	grown map[int32][]*follower // by watch: the followers that have the file open
 	names map[int32]string      // by watch: the folder
 	dirs  map[string]dirWatch
+	said  bool // that it is short was logged
 	short bool // a watch was refused: the limit of this user is reached
 }
 

@@ -35,25 +35,35 @@ func (f *Files) Resume(cursors map[string][]byte) {
 // restore opens the files that the cursor speaks of, and those that it cannot know. Where nothing is at
 // the path and nothing of what was read is left, it waits: the file system may not be mounted yet.
 func (fl *follower) restore(f *Files, now time.Time) {
-	c := fl.pending
+	c := *fl.pending
+	c.past = slices.Clone(c.past)
 	here := siblingAt(fl.path)
 	all := append(siblings(fl.path), here...)
 	used := map[fileID]bool{}
-	var copies []known // of what was read already
-	missing := 0
+	fl.past = c.past
 	for i := range c.gens {
-		s := &c.gens[i]
-		if s.head.n > 0 {
-			copies = append(copies, s.known)
+		if c.gens[i].head.n > 0 {
+			fl.past = append(fl.past, c.gens[i].known) // whatever begins so is a copy
 		}
-		if g := findSaved(all, s, used, now); g != nil {
-			used[g.id] = true
+	}
+	found := make([]*generation, len(c.gens))
+	for _, empty := range []bool{false, true} { // those last of which nothing is known but a number
+		for i := range c.gens {
+			if s := &c.gens[i]; (s.off == 0) == empty {
+				found[i] = fl.findSaved(all, s, used, now)
+			}
+		}
+	}
+	missing := 0
+	for i, g := range found {
+		if g != nil {
 			fl.add(f, g)
-		} else if s.cur || !s.atEnd {
+		} else if c.gens[i].cur || !c.gens[i].atEnd {
 			missing++
 		}
 	}
 	if len(here) == 0 && len(fl.gens) == 0 {
+		fl.past = nil
 		return
 	}
 	fl.pending, fl.placed = nil, true
@@ -61,8 +71,6 @@ func (fl *follower) restore(f *Files, now time.Time) {
 		fl.stats.Lost++
 		f.log.Warn("what was read last is gone, lines may be lost", zap.String("path", fl.path))
 	}
-	fl.past = c.past
-	fl.past = append(fl.past, copies...)
 	for _, s := range all {
 		if !used[s.id] && s.path != fl.path && s.mod.After(c.at.Add(-mtimeSlack)) {
 			fl.takeNew(f, s, now)
@@ -70,7 +78,10 @@ func (fl *follower) restore(f *Files, now time.Time) {
 	}
 	fl.past = slices.Delete(fl.past, 0, max(0, len(fl.past)-maxPast))
 	fl.see(all)
-	fl.cur = fl.atPath()
+	if fl.cur = fl.atPath(); fl.cur != nil {
+		fl.cur.copy = false // it is written to
+	}
+	f.enqueue(fl)
 }
 
 // mtimeSlack is how far a file's mtime may be behind the clock: the kernel stamps with the time of the
@@ -79,7 +90,7 @@ const mtimeSlack = 20 * time.Millisecond
 
 // findSaved opens the file in which the saved one goes on: itself, if it still holds the bytes that were
 // read; else a copy, which is what is left of it after a truncation, or after a restore from a backup.
-func findSaved(all []sibling, s *saved, used map[fileID]bool, now time.Time) *generation {
+func (fl *follower) findSaved(all []sibling, s *saved, used map[fileID]bool, now time.Time) *generation {
 	for _, same := range []bool{true, false} {
 		for _, c := range slices.Backward(all) {
 			if (c.id == s.id) != same || used[c.id] || c.size < s.off || !same && s.off == 0 {
@@ -89,8 +100,9 @@ func findSaved(all []sibling, s *saved, used map[fileID]bool, now time.Time) *ge
 			if err != nil {
 				continue
 			}
-			if g.resume(s) {
+			if g.resume(s) && (s.off > 0 || !fl.isCopy(g)) {
 				g.copy = !same
+				used[g.id] = true
 				return g
 			}
 			g.file.Close()

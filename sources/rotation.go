@@ -105,7 +105,7 @@ func (fl *follower) missed(f *Files, at fileID, now time.Time) (any bool) {
 	all := siblings(fl.path)
 	decided := true
 	for _, s := range all {
-		if fl.seen == nil || fl.seen[s.id] || s.id == at {
+		if fl.seen == nil || fl.seen[s.seen()] || s.id == at {
 			continue
 		}
 		g, ok := fl.takeNew(f, s, now)
@@ -161,9 +161,9 @@ func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, 
 
 // see takes the files beside the path as known.
 func (fl *follower) see(all []sibling) {
-	fl.seen = make(map[fileID]bool, len(all))
+	fl.seen = make(map[seenFile]bool, len(all))
 	for _, s := range all {
-		fl.seen[s.id] = true
+		fl.seen[s.seen()] = true
 	}
 }
 
@@ -211,7 +211,7 @@ func (fl *follower) truncated(f *Files, g *generation, now time.Time) {
 		fl.add(f, copies[0])
 	}
 	for _, c := range all { // and the copies of what came and went since
-		if fl.seen != nil && !fl.seen[c.id] {
+		if fl.seen != nil && !fl.seen[c.seen()] {
 			c, _ := fl.takeNew(f, c, now)
 			copies = append(copies, c)
 		}

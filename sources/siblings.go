@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A sibling is a file beside a followed one that may hold an earlier part of the same log: logrotate's
@@ -13,9 +15,18 @@ import (
 type sibling struct {
 	path string
 	id   fileID
+	born int64 // in nanoseconds, 0 where the file system does not know: tells it from the next file of that id
 	size int64
 	mod  time.Time
 }
+
+// A seenFile names a sibling that may be deleted before it is asked for again.
+type seenFile struct {
+	id   fileID
+	born int64
+}
+
+func (s *sibling) seen() seenFile { return seenFile{s.id, s.born} }
 
 // siblings lists them, those last written last. Where path is a symlink, those of the file that it means
 // are among them. Packed files are none: what was in them is read or gone.
@@ -52,12 +63,20 @@ func siblingsIn(path string) (all []sibling) {
 	return all
 }
 
+// siblingAt is the file at path, if it is a regular one.
 func siblingAt(path string) []sibling {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil
 	}
-	return []sibling{{path: path, id: idOf(info), size: info.Size(), mod: info.ModTime()}}
+	return []sibling{{
+		path: path,
+		id:   fileID{dev: unix.Mkdev(st.Dev_major, st.Dev_minor), ino: st.Ino},
+		born: st.Btime.Sec*1e9 + int64(st.Btime.Nsec),
+		size: int64(st.Size),
+		mod:  time.Unix(st.Mtime.Sec, int64(st.Mtime.Nsec)),
+	}}
 }
 
 // isRotated reports whether name is what rotation makes of base: numbers or a date behind it, or between

@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"bufio"
 	"context"
 	"flag"
 	"fmt"
@@ -357,9 +356,4 @@ func check(err error) {
 	if err != nil {
 		panic(err)
 	}
-}
-
-// resumingReader reads PATH with cursors; see resume_test.go.
-func resumingReader() {
-	bufio.NewWriter(os.Stdout).Flush()
 }

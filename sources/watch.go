@@ -86,6 +86,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (f *Files) scanAll() {
 	f.watchDirs()
 	f.scan()
+	f.checkKick()
 	for _, fl := range f.files {
 		f.enqueue(fl)
 	}
@@ -132,6 +133,26 @@ func (f *Files) renamed(name string, now time.Time) (any bool) {
 		}
 	}
 	return any
+}
+
+// checkKick says once that watches were refused, and tries again.
+func (f *Files) checkKick() {
+	if f.kick == nil || !f.kick.short {
+		return
+	}
+	if !f.kick.said {
+		f.kick.said = true
+		f.log.Warn("files are polled", zap.Duration("every", tickPoll), zap.String("reason", "no inotify watch left (fs.inotify.max_user_watches)"))
+	}
+	f.kick.short = false
+	for _, fl := range f.files {
+		for _, g := range fl.gens {
+			if g.wd == 0 {
+				f.watch(fl, g)
+			}
+		}
+	}
+	f.watchDirs()
 }
 
 // openKick has every open file and every folder watched.

@@ -1,0 +1,156 @@
+package sources
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// A reader is killed at random moments while the log is rotated under it, and goes on where its last
+// checkpoint stood. What a checkpoint holds, lines and cursor together, is counted: each line must be
+// in exactly one.
+func TestFilesAreReadOnceOverSIGKILL(t *testing.T) {
+	kills := 10
+	if *full {
+		kills = 200
+	}
+	for _, r := range rotations {
+		switch r.style {
+		case "create", "create-late", "nocreate", "symlink", "copytruncate":
+			t.Run(fmt.Sprintf("%s/%d kills", r.style, kills), func(t *testing.T) { killAndResume(t, r, kills) })
+		}
+	}
+}
+
+func killAndResume(t *testing.T, r rotation, kills int) {
+	dir := t.TempDir()
+	path, journal := filepath.Join(dir, "log"), filepath.Join(dir, "journal")
+	if r.style == "symlink" {
+		write(t, path+"-0", "")
+		check(os.Symlink(path+"-0", path))
+	} else {
+		write(t, path, "")
+	}
+	writer := exec.Command(os.Args[0], r.style, path, "5000", "300ms", (time.Duration(kills) * 200 * time.Millisecond).String())
+	writer.Env = append(os.Environ(), writerEnv+"=rotate")
+	writer.Stderr = os.Stderr
+	out, err := writer.StdoutPipe()
+	check(err)
+	check(writer.Start())
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range kills {
+		reader := startResuming(t, path, journal)
+		time.Sleep(time.Duration(20+rnd.IntN(230)) * time.Millisecond)
+		check(reader.Process.Kill())
+		reader.Wait()
+		time.Sleep(time.Duration(rnd.IntN(100)) * time.Millisecond)
+	}
+	var written int
+	_, err = fmt.Fscan(out, &written)
+	check(err)
+	check(writer.Wait())
+
+	reader := startResuming(t, path, journal)
+	for size := int64(-1); ; {
+		time.Sleep(500 * time.Millisecond)
+		info, err := os.Stat(journal)
+		check(err)
+		if info.Size() == size {
+			break
+		}
+		size = info.Size()
+	}
+	check(reader.Process.Kill())
+	reader.Wait()
+
+	var seen tally
+	_, _ = readJournal(journal, seen.line)
+	lost, again, torn := seen.judge(written)
+	t.Logf("%d lines, %d kills: %d lost, %d again, %d torn", written, kills, lost, again, torn)
+	if again > 0 || torn > 0 || lost > 0 && !r.truncates || lost > written/200 {
+		t.Errorf("got %d lost, %d doubled, %d torn of %d lines, want none", lost, again, torn, written)
+	}
+}
+
+func startResuming(t *testing.T, path, journal string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], path, journal)
+	cmd.Env = append(os.Environ(), writerEnv+"=resume")
+	cmd.Stderr = os.Stderr
+	check(cmd.Start())
+	return cmd
+}
+
+// resumingReader is the program that is killed: PATH JOURNAL. Every 20 ms it writes a checkpoint.
+func resumingReader() {
+	path, journal := os.Args[1], os.Args[2]
+	source := "file:" + path
+	cursor, whole := readJournal(journal, func([]byte) {})
+	out, err := os.OpenFile(journal, os.O_CREATE|os.O_WRONLY, 0o644)
+	check(err)
+	check(out.Truncate(whole)) // a checkpoint that was not written to its end is none
+	_, err = out.Seek(whole, 0)
+	check(err)
+
+	f := NewFiles(FilesOptions{Paths: []string{path}, From: fromStart})
+	f.Resume(map[string][]byte{source: cursor})
+	var lines []byte
+	last := time.Now()
+	for {
+		ctx, cancel := context.WithDeadline(context.Background(), last.Add(20*time.Millisecond))
+		var b pipeline.Batch
+		err := f.Read(ctx, &b)
+		cancel()
+		if err == nil {
+			for _, r := range b.Records {
+				lines = binary.AppendUvarint(lines, uint64(len(r.Line)))
+				lines = append(lines, r.Line...)
+			}
+			cursor = slices.Clone(b.Cursor)
+		}
+		if time.Since(last) >= 20*time.Millisecond {
+			last = time.Now()
+			if len(lines) > 0 {
+				_, err := out.Write(journalRecord(lines, cursor))
+				check(err)
+				lines = lines[:0]
+			}
+		}
+	}
+}
+
+// journalRecord is the length of the whole, that of the cursor, the cursor, and the lines.
+func journalRecord(lines, cursor []byte) []byte {
+	p := binary.LittleEndian.AppendUint32(nil, uint32(4+len(cursor)+len(lines)))
+	p = binary.LittleEndian.AppendUint32(p, uint32(len(cursor)))
+	return append(append(p, cursor...), lines...)
+}
+
+// readJournal returns the last cursor and where the last whole record ends.
+func readJournal(path string, line func([]byte)) (cursor []byte, whole int64) {
+	p, _ := os.ReadFile(path)
+	for len(p) >= 8 {
+		n := int(binary.LittleEndian.Uint32(p))
+		if len(p) < 4+n {
+			break
+		}
+		size := int(binary.LittleEndian.Uint32(p[4:]))
+		cursor = p[8 : 8+size]
+		for lines := p[8+size : 4+n]; len(lines) > 0; {
+			n, w := binary.Uvarint(lines)
+			line(lines[w : w+int(n)])
+			lines = lines[w+int(n):]
+		}
+		p, whole = p[4+n:], whole+int64(4+n)
+	}
+	return cursor, whole
+}
