@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Config is a configuration with every default filled in. It comes from Load, Parse or Default and may
@@ -16,6 +17,8 @@ type Config struct {
 
 	StateDir string `toml:"state_dir"` // bans, history, cursors
 	Socket   string `toml:"socket"`    // control; "" for none
+
+	History Duration `toml:"history"` // how long past bans are remembered
 
 	Log     Log             `toml:"log"`
 	Metrics Metrics         `toml:"metrics"`
@@ -62,6 +65,7 @@ func builtIn(path string) *Config {
 		FilterDirs: []string{filepath.Join(dir, "filter.d")},
 		StateDir:   "/var/lib/banpipe",
 		Socket:     "/run/banpipe/banpipe.sock",
+		History:    Duration(90 * 24 * time.Hour),
 		Log:        Log{Level: "info", Format: "console"},
 		Paths: map[string]List{
 			"nginx_access_log": {"/var/log/nginx/*access.log"},
@@ -135,6 +139,9 @@ func (c *Config) check(v *value, errs *Errors) {
 		if path[1] != "" && !filepath.IsAbs(path[1]) {
 			errs.add(v.at(path[0]), path[0], mistake("the service has no folder of its own that it could start from", "%q is not an absolute path", path[1]))
 		}
+	}
+	if c.History <= 0 {
+		errs.add(v.at("history"), "history", mistake(durationHint, "want a time that ends, and is not 0"))
 	}
 	if c.StateDir == "" {
 		errs.add(v.at("state_dir"), "state_dir", errEmpty)

@@ -299,6 +299,64 @@ func TestLogLineToDroppedPacket(t *testing.T) {
 	}
 }
 
+// Bans outlive SIGKILL and a firewall that was emptied meanwhile, with the time that they had left, and so do
+// half-full windows: what was counted before the kill still counts.
+func TestBansOutliveAKill(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := t.TempDir()
+	log := filepath.Join(dir, "auth.log")
+	config := filepath.Join(dir, "banpipe.toml")
+	write(t, config, fmt.Sprintf("state_dir = %q\nsocket = \"\"\n[jails.sshd]\nenabled = true\nlogpath = %q\nmaxretry = 5\nbantime = \"1h\"\n", dir+"/state", log))
+	offend := func(from string, n int) {
+		f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for i := range n {
+			fmt.Fprintf(f, "%s web1 sshd[811]: Failed password for root from %s port %d ssh2\n", time.Now().Format("2006-01-02T15:04:05.000000-07:00"), from, 4711+i)
+		}
+	}
+	set := func() string {
+		out, _ := exec.Command("nft", "list", "table", "inet", "banpipe").CombinedOutput()
+		return string(out)
+	}
+	holds := func(addr string) bool {
+		return within(5*time.Second, func() bool { return strings.Contains(set(), addr) })
+	}
+	offend("192.0.2.7", 5)
+	offend("192.0.2.8", 3)
+	service := banpipe(t, "run", "--config", config)
+	if !holds("192.0.2.7") {
+		t.Fatalf("192.0.2.7 is not banned:\n%s", set())
+	}
+	banned := time.Now()
+	if !within(5*time.Second, func() bool {
+		info, err := os.Stat(dir + "/state/banpipe.db")
+		return err == nil && info.ModTime().After(banned.Add(-time.Second)) && info.Size() > 0
+	}) {
+		t.Fatal("no checkpoint has been written")
+	}
+	service.Process.Kill()
+	service.Wait()
+	if out, err := exec.Command("nft", "flush", "ruleset").CombinedOutput(); err != nil {
+		t.Fatalf("nft flush ruleset: %s", out)
+	}
+	offend("192.0.2.8", 2)
+
+	banpipe(t, "run", "--config", config)
+	for _, addr := range []string{"192.0.2.7", "192.0.2.8"} {
+		if !holds(addr) {
+			t.Errorf("%s is not banned after the restart:\n%s", addr, set())
+		}
+	}
+	if s := set(); !strings.Contains(s, "expires 59m") {
+		t.Errorf("got\n%s\nwant the time that was left", s)
+	}
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

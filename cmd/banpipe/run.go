@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -8,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline/store"
 	"github.com/banpipe/banpipe/sinks"
 )
 
@@ -63,6 +65,16 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	if f.stdin {
 		opts.Stdin = cmd.InOrStdin()
+	}
+	if !f.dryRun {
+		state, err := store.Open(filepath.Join(cfg.StateDir, "banpipe.db"), store.Options{
+			History: time.Duration(cfg.History), Now: now, Logger: log.Named("store"),
+		})
+		if err != nil {
+			return err
+		}
+		defer state.Close()
+		opts.Store = state
 	}
 	built, err := configs.Build(cfg, opts)
 	if err != nil {

@@ -83,9 +83,10 @@ func Open(path string, opts Options) (*Store, error) {
 	err := s.open()
 	switch {
 	case errors.Is(err, errLocked):
-		return nil, err
+		return nil, fmt.Errorf("state file %s: %w", path, err)
 	case err != nil:
-		opts.Logger.Error("state cannot be kept for now: bans are in memory and in the kernel only", zap.Error(err))
+		opts.Logger.Error("state cannot be kept for now: bans are in memory and in the kernel only",
+			zap.String("file", path), zap.Error(err))
 		s.stale = true
 	}
 	return s, nil
@@ -118,7 +119,7 @@ func (s *Store) open() error {
 		db, err = openFile(s.path)
 	}
 	if err != nil {
-		return fmt.Errorf("state file %s: %w", s.path, err)
+		return err
 	}
 	s.set(db)
 	return nil
