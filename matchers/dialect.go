@@ -152,3 +152,25 @@ func (n *node) size(limit int) int {
 	}
 	return total
 }
+
+// each is n with f applied to its subs.
+func (n *node) each(f func(*node) *node) *node {
+	changed, _ := n.eachErr(func(sub *node) (*node, error) { return f(sub), nil })
+	return changed
+}
+
+func (n *node) eachErr(f func(*node) (*node, error)) (*node, error) {
+	if len(n.subs) == 0 {
+		return n, nil
+	}
+	subs := make([]*node, len(n.subs))
+	for i, s := range n.subs {
+		var err error
+		if subs[i], err = f(s); err != nil {
+			return nil, err
+		}
+	}
+	return n.with(subs...), nil
+}
+
+func isOp(o op) func(*node) bool { return func(n *node) bool { return n.op == o } }

@@ -3,6 +3,7 @@ package matchers
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -139,9 +140,15 @@ func compileJail(index int, jf *JailFilter) (*jail, error) {
 	return j, nil
 }
 
+// undefined is a tag that the filter's file should have replaced: <mdre-<mode>> with a mode that it lacks.
+var undefined = regexp.MustCompile(`^<[a-z][\w\-]*>$`)
+
 func compileRule(f *Filter, fail bool, index int, r Rule) (*rule, error) {
-	if strings.TrimSpace(r.Regex) == "" {
+	switch {
+	case strings.TrimSpace(r.Regex) == "":
 		return nil, errors.New("empty regex")
+	case undefined.MatchString(r.Regex):
+		return nil, fmt.Errorf("%s is not defined: is there such a mode?", r.Regex)
 	}
 	re, err := compileRegex(r.Regex, f.UseDNS, f.MaxLines > 1)
 	if err != nil {

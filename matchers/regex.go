@@ -54,19 +54,25 @@ func compileRegex(source, usedns string, multiline bool) (*regex, error) {
 		return nil, err
 	}
 	r := &regex{source: source, names: e.names, alts: altGroups(e.names)}
-	linear := e.root
-	if r.why = beyondRE2(linear); r.why != "" {
-		linear = relax(e.root)
+	root := e.root
+	r.why = beyondRE2(root)
+	if !multiline { // of several lines the end of a match counts
+		if n, err := linear(e); err == nil {
+			root, r.why = n, ""
+		}
+	}
+	if r.why != "" {
+		root = relax(e.root, true)
 		if r.slow, err = regexp2.Compile(printNet(e.root), regexp2.None); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.why, err)
 		}
 		r.slow.MatchTimeout = slowTime
 	}
-	text, groups := printGo(linear)
+	text, groups := printGo(root)
 	if r.fast, err = regexp.Compile(text); err != nil {
 		return nil, err
 	}
-	r.groups, r.literal = groups, requiredLiteral(linear)
+	r.groups, r.literal = groups, requiredLiteral(root)
 	return r, nil
 }
 
@@ -152,26 +158,32 @@ func beyondRE2(n *node) string {
 	return why
 }
 
-// relax makes a superset of n for the linear engine: whatever n matches, the result matches too.
-func relax(n *node) *node {
+// relax makes a superset of n for the linear engine: whatever n matches, the result matches too. last says
+// that nothing follows n: elsewhere a $ would take away a newline that is still to be matched.
+func relax(n *node, last bool) *node {
 	switch n.op {
 	case opLook:
 		return empty()
+	case opEnd:
+		if !last {
+			return empty()
+		}
 	case opBackref:
 		return &node{op: opRepeat, max: -1, subs: []*node{class(anySet)}}
 	case opCond:
-		return alt(relax(n.subs[0]), relax(n.subs[1]))
+		return alt(relax(n.subs[0], last), relax(n.subs[1], last))
 	case opAtomic:
-		return relax(n.subs[0])
+		return relax(n.subs[0], last)
+	case opConcat:
+		subs := make([]*node, len(n.subs))
+		for i, s := range n.subs {
+			subs[i] = relax(s, last && i == len(n.subs)-1)
+		}
+		return concat(subs...)
+	case opRepeat:
+		last = last && n.max == 1
 	}
-	if len(n.subs) == 0 {
-		return n
-	}
-	subs := make([]*node, len(n.subs))
-	for i, s := range n.subs {
-		subs[i] = relax(s)
-	}
-	return n.with(subs...)
+	return n.each(func(sub *node) *node { return relax(sub, last) })
 }
 
 // requiredLiteral is the longest text that is part of every match of n; "" if there is none.

@@ -23,6 +23,10 @@ var (
 	anySet     = runeSet{0, maxRune}
 	newlineSet = runeSet{'\n', '\n'}
 	dotSet     = newlineSet.negate()
+
+	asciiSet  = runeSet{0, utf8.RuneSelf - 1}
+	wordHigh  = wordSet.minus(asciiSet)
+	digitHigh = digitSet.minus(asciiSet)
 )
 
 func tableRunes(tables ...*unicode.RangeTable) []rune {
@@ -147,14 +151,14 @@ func (s runeSet) String() string {
 
 func (s runeSet) items() string {
 	var b strings.Builder
-	high := s.intersect(runeSet{utf8.RuneSelf, maxRune})
+	high := s.minus(asciiSet)
 	switch {
-	case high.equal(wordSet.intersect(runeSet{utf8.RuneSelf, maxRune})) && len(wordSet.minus(s)) == 0:
+	case high.equal(wordHigh) && len(wordSet.minus(s)) == 0:
 		b.WriteString(`\p{L}\p{N}`)
-		s = s.intersect(runeSet{0, utf8.RuneSelf - 1}).minus(runeSet{'0', '9', 'A', 'Z', 'a', 'z'})
-	case high.equal(digitSet.intersect(runeSet{utf8.RuneSelf, maxRune})) && len(digitSet.minus(s)) == 0:
+		s = s.intersect(asciiSet).minus(runeSet{'0', '9', 'A', 'Z', 'a', 'z'})
+	case high.equal(digitHigh) && len(digitSet.minus(s)) == 0:
 		b.WriteString(`\p{Nd}`)
-		s = s.intersect(runeSet{0, utf8.RuneSelf - 1}).minus(runeSet{'0', '9'})
+		s = s.intersect(asciiSet).minus(runeSet{'0', '9'})
 	}
 	for i := 0; i < len(s); i += 2 {
 		b.WriteString(quoteRune(s[i]))
