@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +28,7 @@ var demo embed.FS
 
 func tryCommand() *cobra.Command {
 	var config string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "try [LOG...]",
 		Short: "run the real pipeline against a real nftables set, in a private network namespace",
@@ -42,15 +43,20 @@ jails are enabled. The clock is the logs' last date.`,
 			if !inside() {
 				return reenter(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
-			return try(cmd.Context(), cmd.OutOrStdout(), config, args)
+			var out tryReport = &tryWords{w: cmd.OutOrStdout()}
+			if asJSON {
+				out = &tryJSON{json.NewEncoder(cmd.OutOrStdout())}
+			}
+			return try(cmd.Context(), out, config, args)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "take the jails from this file, instead of all that ship")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object per ban, with its lines, and one with what the kernel holds")
 	return cmd
 }
 
 // try is what runs inside the namespace.
-func try(ctx context.Context, out io.Writer, config string, paths []string) error {
+func try(ctx context.Context, out tryReport, config string, paths []string) error {
 	cfg, err := tryConfig(config)
 	if err != nil {
 		return err
@@ -64,22 +70,35 @@ func try(ctx context.Context, out io.Writer, config string, paths []string) erro
 		ends = append(ends, l.text[max(0, len(l.text)-lastLines):])
 	}
 	clock := lastDate(ends, time.Now())
-	now := func() time.Time { return clock }
-	set := &sinks.NFTables{Now: now}
+	set := &sinks.NFTables{Now: func() time.Time { return clock }}
 	defer set.Close()
 	if err := set.Probe(ctx); err != nil {
-		if os.Geteuid() == 0 && errors.Is(err, os.ErrPermission) {
+		if errors.Is(err, os.ErrPermission) {
 			return errNoNamespaces // AppArmor lets the namespace be made and then takes the rights in it
 		}
 		return err
 	}
-	built, err := configs.Build(cfg, configs.BuildOptions{Stdin: strings.NewReader(""), Now: now})
+	built, err := configs.Build(cfg, configs.BuildOptions{Stdin: strings.NewReader(""), Now: set.Now})
 	if err != nil {
 		return err
 	}
-	for _, problem := range built.Problems {
-		fmt.Fprintf(out, "%v\n", problem)
+	for _, l := range logs {
+		if err := out.log(l.name, bytes.Count(l.text, []byte("\n"))); err != nil {
+			return err
+		}
 	}
+	if err := tryPipeline(built, logs, set, &witness{out: out, clock: clock, lines: make(map[string][]string)}).Run(ctx); err != nil {
+		return err
+	}
+	listing, err := set.List(ctx)
+	if err != nil {
+		return err
+	}
+	return out.set(listing.Bans, clock)
+}
+
+// tryPipeline is the service's pipeline with the logs for sources, the set for a sink, and a witness at the end.
+func tryPipeline(built *configs.Built, logs []tryLog, set pipeline.Sink, w *witness) *pipeline.Pipeline {
 	p := built.Pipeline
 	p.Sources = nil
 	for _, l := range logs {
@@ -91,19 +110,9 @@ func try(ctx context.Context, out io.Writer, config string, paths []string) erro
 			d.Now = func() time.Time { return time.Time{} }
 		}
 	}
-	w := &witness{out: out, clock: clock, lines: make(map[string][]string)}
 	p.Stages = append(p.Stages, w)
 	p.Outputs = []pipeline.Output{{Sink: set}}
-	for _, l := range logs {
-		fmt.Fprintf(out, "%s: %d lines\n", l.name, bytes.Count(l.text, []byte("\n")))
-	}
-	if err := p.Run(ctx); err != nil {
-		return err
-	}
-	if w.bans == 0 {
-		fmt.Fprintln(out, "\nnobody was banned")
-	}
-	return printSet(ctx, out, set, clock)
+	return p
 }
 
 // tryConfig is the configuration of a try: whatever is enabled in the file, or all that ships.
@@ -152,12 +161,11 @@ func readLogs(paths []string) (logs []tryLog, err error) {
 	return logs, nil
 }
 
-// A witness is the last stage of a try: it remembers the lines of every offender and prints each ban with them.
+// A witness is the last stage of a try: it remembers the lines of every offender and reports each ban with them.
 type witness struct {
-	out   io.Writer
+	out   tryReport
 	clock time.Time
-	lines map[string][]string
-	bans  int
+	lines map[string][]string // by jail and address
 }
 
 func (w *witness) Process(_ context.Context, b *pipeline.Batch) error {
@@ -171,47 +179,93 @@ func (w *witness) Process(_ context.Context, b *pipeline.Batch) error {
 		if a.Op != pipeline.Ban {
 			continue
 		}
-		w.bans++
 		key := a.Jail + " " + a.Prefix.Addr().String()
-		verb := "banned"
-		if a.Observe {
-			verb = "would ban"
-		}
-		over := ""
-		if !a.Until.IsZero() && !a.Until.After(w.clock) {
-			over = ", over at " + a.Until.Format(time.RFC3339)
-		}
-		fmt.Fprintf(w.out, "\n%s %v by jail %s: %s%s, after\n", verb, a.Prefix.Addr(), a.Jail, a.Reason, over)
 		lines := w.lines[key]
-		for _, l := range lines[max(0, len(lines)-a.Hits):] {
-			fmt.Fprintf(w.out, "  %s\n", plain(l))
+		over := !a.Until.IsZero() && !a.Until.After(w.clock)
+		if err := w.out.ban(a, over, lines[max(0, len(lines)-a.Hits):]); err != nil {
+			return err
 		}
 		delete(w.lines, key)
 	}
 	return nil
 }
 
-// printSet prints what the kernel holds.
-func printSet(ctx context.Context, out io.Writer, set *sinks.NFTables, clock time.Time) error {
-	listing, err := set.List(ctx)
-	if err != nil {
-		return err
+// A tryReport is what `banpipe try` prints.
+type tryReport interface {
+	log(name string, lines int) error
+	ban(a pipeline.Action, over bool, lines []string) error
+	set(bans []pipeline.Action, clock time.Time) error
+}
+
+// tryWords is for people.
+type tryWords struct {
+	w    io.Writer
+	bans int
+}
+
+func (t *tryWords) log(name string, lines int) error {
+	_, err := fmt.Fprintf(t.w, "%s: %d lines\n", plain(name), lines)
+	return err
+}
+
+func (t *tryWords) ban(a pipeline.Action, over bool, lines []string) error {
+	t.bans++
+	verb, end := "banned", ""
+	if a.Observe {
+		verb = "would ban"
 	}
-	fmt.Fprintf(out, "\nthe kernel's table inet banpipe, chain at prerouting: %d addresses\n", len(listing.Bans))
-	slices.SortStableFunc(listing.Bans, func(a, b pipeline.Action) int {
-		return strings.Compare(pipeline.PortsString(a.Ports), pipeline.PortsString(b.Ports))
-	})
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  address\tports\tdropped for")
-	for _, a := range listing.Bans {
+	if over {
+		end = ", over at " + a.Until.Format(time.RFC3339)
+	}
+	_, err := fmt.Fprintf(t.w, "\n%s %v by jail %s: %s%s, after\n", verb, a.Prefix.Addr(), a.Jail, a.Reason, end)
+	for _, l := range lines {
+		fmt.Fprintf(t.w, "  %s\n", plain(l))
+	}
+	return err
+}
+
+func (t *tryWords) set(bans []pipeline.Action, clock time.Time) error {
+	if t.bans == 0 {
+		fmt.Fprintln(t.w, "\nnobody was banned")
+	}
+	fmt.Fprintf(t.w, "\nthe kernel's table inet banpipe, chain at prerouting, drops packets from\n")
+	w := tabwriter.NewWriter(t.w, 0, 0, 2, ' ', 0)
+	for _, a := range bans {
 		ports, left := pipeline.PortsString(a.Ports), "ever"
 		if ports == "" {
-			ports = "all"
+			ports = "all ports"
+		} else {
+			ports = "to ports " + ports
 		}
 		if !a.Until.IsZero() {
 			left = a.Until.Sub(clock).Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "  %v\t%s\t%s\n", a.Prefix.Addr(), ports, left)
+		fmt.Fprintf(w, "  %v\t%s\tfor %s\n", a.Prefix.Addr(), ports, left)
+	}
+	if len(bans) == 0 {
+		fmt.Fprintln(w, "  nobody")
 	}
 	return w.Flush()
+}
+
+// tryJSON is for programs: an object per ban, {"ban":ACTION,"over":BOOL,"lines":[…]}, and at the end {"kernel":[ACTION…]}.
+type tryJSON struct{ *json.Encoder }
+
+func (t *tryJSON) log(string, int) error { return nil }
+
+func (t *tryJSON) ban(a pipeline.Action, over bool, lines []string) error {
+	return t.Encode(struct {
+		Ban   pipeline.Action `json:"ban"`
+		Over  bool            `json:"over"`
+		Lines []string        `json:"lines"`
+	}{a, over, lines})
+}
+
+func (t *tryJSON) set(bans []pipeline.Action, _ time.Time) error {
+	if bans == nil {
+		bans = []pipeline.Action{}
+	}
+	return t.Encode(struct {
+		Kernel []pipeline.Action `json:"kernel"`
+	}{bans})
 }
