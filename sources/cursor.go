@@ -50,6 +50,10 @@ func fingerprintOf(head []byte) fingerprint {
 	return fingerprint{n: len(head), sum: [16]byte(sum[:])}
 }
 
+// tells reports whether the bytes are enough to tell one log from another: less than a date and the name
+// of a host would make all alike.
+func (p fingerprint) tells() bool { return p.n >= 32 }
+
 // begins reports whether the file begins like the one that the fingerprint was taken from. Of a file of
 // which nothing is known it cannot be told.
 func (p fingerprint) begins(file *os.File) bool {

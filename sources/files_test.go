@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/banpipe/banpipe/pipeline"
 	"github.com/banpipe/banpipe/pipeline/pipelinetest"
@@ -197,4 +199,165 @@ func TestFilesOnce(t *testing.T) {
 	f.append("a", "one\ntwo")
 	f.append("b", "three\n")
 	f.wants("a: one", "a: two", "b: three")
+}
+
+// What a log may hold, and what comes of it.
+func TestFilesWithOddLines(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"CRLF", "one\r\ntwo\r\n", []string{"one", "two"}},
+		{"empty lines", "\n\none\n", []string{"", "", "one"}},
+		{"BOM", "\xef\xbb\xbfone\n\xef\xbb\xbftwo\n", []string{"one", "\xef\xbb\xbftwo"}},
+		{"NULs", "\x00\x00one\nt\x00wo\n\x00\n", []string{"one", "t\x00wo", ""}},
+		{"not UTF-8", "\xff\xfeone\n", []string{"\xff\xfeone"}},
+		{"no newline", "one\ntwo", []string{"one"}},
+		{"as long as may be", strings.Repeat("x", 100) + "\n", []string{strings.Repeat("x", 100)}},
+		{"too long", strings.Repeat("x", 101) + "\nnext\n", []string{strings.Repeat("x", 100) + " (cut)", "next"}},
+		{"much too long", strings.Repeat("x", 1<<20) + "\nnext\n", []string{strings.Repeat("x", 100) + " (cut)", "next"}},
+		{"much too long, no newline", strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 100) + " (cut)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart, MaxLine: 100})
+			f.append("log", c.text)
+			for i := range c.want {
+				c.want[i] = "log: " + c.want[i]
+			}
+			f.wants(c.want...)
+			f.restart() // whatever was cut stays cut
+			f.append("log", "\nlast\n")
+			got := f.lines(2, 300*time.Millisecond)
+			if len(got) == 0 || got[len(got)-1] != "log: last" {
+				t.Errorf("after a restart: got %q, want the last line", got)
+			}
+		})
+	}
+}
+
+// A hole of a gigabyte is not read.
+func TestFilesSkipHoles(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart})
+	file, err := os.Create(f.path("log"))
+	check(err)
+	defer file.Close()
+	_, err = file.WriteAt([]byte("one\n"), 1<<30)
+	check(err)
+	began := time.Now()
+	f.wants("log: one")
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+func TestFilesFlushAnUnfinishedLine(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart, Linger: time.Nanosecond})
+	f.append("log", "one\ntw")
+	f.wants("log: one")
+	f.rename("log", "log.1")
+	f.append("log", "three\n")
+	f.wants("log: three", "log: tw (cut)")
+}
+
+// Lines are live once everything before them was read.
+func TestFilesSayWhatIsLive(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart})
+	live := func(text string) bool {
+		t.Helper()
+		f.append("log", text)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var b pipeline.Batch
+		if err := f.Read(ctx, &b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Live
+	}
+	if live("from before\n") {
+		t.Error("what was there at the start is called live")
+	}
+	if !live("new\n") {
+		t.Error("a new line is not called live")
+	}
+	f.rename("log", "log.1")
+	write(t, f.path("log"), "edited\n")
+	if live("more\n") {
+		t.Error("what a new file held already is called live")
+	}
+	if !live("new\n") {
+		t.Error("a new line of the new file is not called live")
+	}
+}
+
+// A quiet file gets its turn while a busy one has much to read.
+func TestFilesTakeTurns(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"busy", "quiet"}, From: fromStart, Once: true})
+	f.append("busy", strings.Repeat("a line\n", 100_000))
+	f.append("quiet", "one\n")
+	for i := 0; ; i++ {
+		var b pipeline.Batch
+		if err := f.Read(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(b.Source, "/quiet") {
+			if i > 1 {
+				t.Errorf("it was batch %d, want one of the first two", i)
+			}
+			return
+		}
+	}
+}
+
+// A glob that means rotated files too reads none of them twice.
+func TestFilesOfAGlobThatMeansRotatedOnes(t *testing.T) {
+	for name, rotate := range map[string]func(f *followed){
+		"rename": func(f *followed) { f.rename("log", "log.1") },
+		"copytruncate": func(f *followed) {
+			copyFile(f.path("log"), f.path("log.1"))
+			check(os.Truncate(f.path("log"), 0))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := follow(t, FilesOptions{Paths: []string{"log*"}, From: fromStart})
+			f.append("log", "one, of a length that tells it from others\n")
+			f.wants("log: one, of a length that tells it from others")
+			rotate(f)
+			f.append("log", "two\n")
+			f.wants("log: two")
+			f.restart()
+			f.append("log", "three\n")
+			f.wants("log: three")
+		})
+	}
+}
+
+func TestFilesByTwoNamesAreReadByBoth(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"a", "b"}, From: fromStart, Once: true})
+	f.append("a", "one\n")
+	check(os.Link(f.path("a"), f.path("b")))
+	f.wants("a: one", "b: one")
+}
+
+func TestFilesCannotReadSome(t *testing.T) {
+	logger, logged := observer.New(zap.WarnLevel)
+	f := follow(t, FilesOptions{Paths: []string{"dir", "null", "log"}, From: fromStart, Once: true, Logger: zap.New(logger)})
+	check(os.Mkdir(f.path("dir"), 0o755))
+	check(os.Symlink("/dev/null", f.path("null")))
+	f.append("log", "one\n")
+	f.wants("log: one")
+	if n := logged.Len(); n != 2 {
+		t.Errorf("got %d warnings, want one for the folder and one for the device", n)
+	}
+}
+
+func TestFilesStats(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart, MaxLine: 10})
+	f.append("log", "one\ntoo long a line\nhalf")
+	f.wants("log: one", "log: too long a (cut)")
+	got := f.Stats()[0]
+	got.Last = time.Time{}
+	want := Stats{Source: "file:" + f.path("log"), Lines: 2, Bytes: 13, Cut: 1, Lag: 4}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }

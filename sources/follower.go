@@ -106,7 +106,7 @@ func (fl *follower) keeps(i int, linger time.Duration, now time.Time) bool {
 
 // remember keeps what tells a file from others after it is closed.
 func (fl *follower) remember(k known) {
-	if k.head.n == 0 {
+	if !k.head.tells() {
 		return
 	}
 	if len(fl.past) == maxPast {

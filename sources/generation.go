@@ -171,14 +171,13 @@ func (g *generation) known() known {
 	return known{id: g.id, head: g.mark}
 }
 
-// sameBegin reports whether two files begin alike, as far as the shorter one goes. Less than the date and
-// the host of a line would prove nothing.
+// sameBegin reports whether two files begin alike, as far as the shorter one goes.
 func sameBegin(a, b *generation) bool {
 	var p, q [headLen]byte
 	n, errA := pread(a.file, p[:], 0)
 	m, errB := pread(b.file, q[:], 0)
 	n = min(n, m)
-	return errA == nil && errB == nil && n >= 32 && p[0] != 0 && bytes.Equal(p[:n], q[:n])
+	return errA == nil && errB == nil && fingerprint{n: n}.tells() && p[0] != 0 && bytes.Equal(p[:n], q[:n])
 }
 
 // saved is what a checkpoint knows of the file.

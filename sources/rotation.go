@@ -179,16 +179,11 @@ func (fl *follower) isUnread(g *generation) bool {
 // isCopy reports whether a file begins like one that is or was read here.
 func (fl *follower) isCopy(g *generation) bool {
 	for _, own := range fl.gens {
-		if own.known().head.begins(g.file) {
+		if k := own.known(); k.head.tells() && k.head.begins(g.file) {
 			return true
 		}
 	}
-	for _, k := range fl.past {
-		if k.head.begins(g.file) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(fl.past, func(k known) bool { return k.head.tells() && k.head.begins(g.file) })
 }
 
 // truncated begins g anew. What was written to it and not read before it was truncated is in the copy
