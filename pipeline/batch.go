@@ -61,9 +61,9 @@ func (b *Batch) Keep(keep func(*Record) bool) {
 // Refuse says that an action by hand was not carried out, and why: Pipeline.Do returns it to its caller.
 func (b *Batch) Refuse(why error) { b.fails = append(b.fails, why) }
 
-// reset empties the batch and keeps its memory, unless one long line had made it grow: a pool of
+// Reset empties the batch and keeps its memory, unless one long line had made it grow: a pool of
 // such batches would never shrink again.
-func (b *Batch) reset() {
+func (b *Batch) Reset() {
 	clear(b.Records)
 	clear(b.Actions)
 	buf := b.buf[:0]

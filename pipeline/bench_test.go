@@ -95,7 +95,7 @@ func BenchmarkDecide(b *testing.B) {
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		batch.reset()
+		batch.Reset()
 		for i := range maxRecords {
 			hitInto(batch, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), t0)
 			batch.Records[i].Hits = 4
@@ -113,7 +113,7 @@ func BenchmarkDecideBans(b *testing.B) {
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		batch.reset()
+		batch.Reset()
 		for range maxRecords {
 			hitInto(batch, netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), t0.Add(time.Duration(n)))
 			batch.Records[len(batch.Records)-1].Hits = 5

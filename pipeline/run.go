@@ -526,7 +526,7 @@ func (r *run) get() *Batch {
 }
 
 func (r *run) put(b *Batch) {
-	b.reset()
+	b.Reset()
 	select {
 	case r.free <- b:
 	default:

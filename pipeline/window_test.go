@@ -329,7 +329,7 @@ func BenchmarkWindow(b *testing.B) {
 			hitInto(batch, addr(i), t0)
 			if batch.Full() {
 				w.Process(b.Context(), batch)
-				batch.reset()
+				batch.Reset()
 			}
 		}
 	}
@@ -338,7 +338,7 @@ func BenchmarkWindow(b *testing.B) {
 	b.ReportAllocs()
 	at, i := t0, 0
 	for b.Loop() {
-		batch.reset()
+		batch.Reset()
 		for range maxRecords {
 			// Every hit is too late to complete anything: the window stays at four offences each.
 			if i%tracked == 0 {
@@ -377,7 +377,7 @@ func BenchmarkWindowSave(b *testing.B) {
 			hitInto(batch, addr(from+i*step), at)
 			if batch.Full() || i == n-1 {
 				w.Process(b.Context(), batch)
-				batch.reset()
+				batch.Reset()
 			}
 		}
 	}
