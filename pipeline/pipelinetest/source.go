@@ -76,14 +76,14 @@ func checkSourceName(ctx context.Context, l SourceLog) error {
 	s := l.New()
 	before := s.Name()
 	if before == "" {
-		return errors.New("Name is empty")
+		return errors.New("the Name is empty")
 	}
 	written := l.write("one")
 	if _, err := readSource(ctx, s, 1); err != nil {
 		return err
 	}
 	if after := s.Name(); after != before {
-		return fmt.Errorf("Name was %q and became %q", before, after)
+		return fmt.Errorf("the Name was %q and became %q", before, after)
 	}
 	return <-written
 }
@@ -93,7 +93,7 @@ func checkSourceBlocks(ctx context.Context, l SourceLog) error {
 	done := goRead(ctx, s)
 	select {
 	case r := <-done:
-		return fmt.Errorf("Read of an empty log returned %d records, error %v", len(r.batch.Records), r.err)
+		return fmt.Errorf("the Read of an empty log returned %d records, error %v", len(r.batch.Records), r.err)
 	case <-time.After(sourceQuiet):
 	}
 	written := l.write("one")
@@ -247,10 +247,10 @@ func checkSourceEOF(ctx context.Context, l SourceLog) error {
 	}
 	r, err := await(goRead(ctx, s))
 	if err != nil {
-		return fmt.Errorf("Read after io.EOF: %w", err)
+		return fmt.Errorf("the Read after io.EOF: %w", err)
 	}
 	if r.err != io.EOF || len(r.batch.Records) > 0 {
-		return fmt.Errorf("Read after io.EOF returned %d records, error %v", len(r.batch.Records), r.err)
+		return fmt.Errorf("the Read after io.EOF returned %d records, error %v", len(r.batch.Records), r.err)
 	}
 	return <-ended
 }
@@ -314,7 +314,7 @@ func await(done <-chan *sourceRead) (*sourceRead, error) {
 	case r := <-done:
 		return r, nil
 	case <-time.After(sourceSoon):
-		return nil, fmt.Errorf("Read had not returned after %v", sourceSoon)
+		return nil, fmt.Errorf("the Read had not returned after %v", sourceSoon)
 	}
 }
 
@@ -330,13 +330,13 @@ func (r *sourceRead) lines() []string {
 func (r *sourceRead) fault() error {
 	switch {
 	case len(r.batch.Records) == 0:
-		return fmt.Errorf("Read returned no records, error %v", r.err)
+		return fmt.Errorf("the Read returned no records, error %v", r.err)
 	case r.err != nil && r.err != io.EOF:
-		return fmt.Errorf("Read: %w", r.err)
+		return fmt.Errorf("the Read: %w", r.err)
 	case r.batch.Source == "":
-		return errors.New("Read left Batch.Source empty")
+		return errors.New("the Read left Batch.Source empty")
 	case len(r.batch.Records) > 2*512:
-		return fmt.Errorf("Read went on after the batch was full: %d records", len(r.batch.Records))
+		return fmt.Errorf("the Read went on after the batch was full: %d records", len(r.batch.Records))
 	}
 	for i, rec := range r.batch.Records {
 		if rec.Time.IsZero() {

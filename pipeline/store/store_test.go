@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -251,7 +252,7 @@ func commitForever(path string) {
 			Changes: []pipeline.Change{change("window", "n", v), change("decide", "n", v), change("window", fmt.Sprint(i%100), strings.Repeat(v, 1000))},
 			Events:  []pipeline.Event{{Time: time.Now(), Action: pipeline.Action{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Hits: i}}},
 		}
-		if err := s.Commit(nil, &c); err != nil {
+		if err := s.Commit(context.Background(), &c); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
