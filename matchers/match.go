@@ -28,6 +28,7 @@ type Match struct {
 
 	sources map[string]*matchSource
 	texts   []text
+	json    []byte // the texts of lines of JSON
 	hits    []pipeline.Record
 	order   []int // by hit: the line it is from
 }
@@ -38,6 +39,7 @@ type Counts struct {
 	Hits       atomic.Int64 // records that were left
 	OddDates   atomic.Int64 // hits whose date was more than 60 s off the clock, counted as now
 	NoHost     atomic.Int64 // matches whose host is no address: no hits
+	NotJSON    atomic.Int64 // lines that are no JSON object, by each idea of dates that wants one
 	SlowFailed atomic.Int64 // lines on which the slow path gave up: no matches
 }
 
@@ -95,28 +97,34 @@ func (m *Match) source(name string) *matchSource {
 
 // view judges the batch for the jails of one view.
 func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
-	m.texts = m.texts[:0]
+	m.texts, m.json = m.texts[:0], m.json[:0]
 	for i := range b.Records {
 		r := &b.Records[i]
 		date := r.Date // as Parse has found it, for the first view
 		if index > 0 && !r.Dated {
 			date, _ = s.finders[index].Find(r.Line)
 		}
-		m.texts = append(m.texts, text{line: i, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut})
+		t, ok := v.text(r, date, &m.json)
+		if !ok {
+			m.count(func(c *Counts) { c.NotJSON.Add(1) })
+			continue
+		}
+		t.line = i
+		m.texts = append(m.texts, t)
 	}
 	s.matcher.match(v, m.texts, func(found *match) { m.hit(s.finders[index], found, b) })
 	for _, j := range v.buffered {
-		for _, t := range m.texts {
-			m.line(s.finders[index], j, t, b)
+		for i := range m.texts {
+			m.line(s.finders[index], j, &m.texts[i], b)
 		}
 	}
 	clear(m.texts)
 }
 
 // line passes a line on to Session, for a jail whose filter looks at several.
-func (m *Match) line(dates *Finder, j *jail, t text, b *pipeline.Batch) {
+func (m *Match) line(dates *Finder, j *jail, t *text, b *pipeline.Batch) {
 	r := b.Records[t.line]
-	r.Date = pipeline.Span{Start: len(t.head), End: len(r.Line) - len(t.tail)}
+	r.Date = t.date
 	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(dates, &r, b.Live)
 	r.Session = b.Hold([]byte{lineMark})
 	m.hits, m.order = append(m.hits, r), append(m.order, t.line)
@@ -124,15 +132,14 @@ func (m *Match) line(dates *Finder, j *jail, t text, b *pipeline.Batch) {
 
 // hit makes a record of a match.
 func (m *Match) hit(dates *Finder, found *match, b *pipeline.Batch) {
-	r := b.Records[found.line]
+	r := b.Records[found.of.line]
 	if !found.fill(&r, b) {
 		m.count(func(c *Counts) { c.NoHost.Add(1) })
 		return
 	}
-	t := m.texts[found.line]
-	r.Date = pipeline.Span{Start: len(t.head), End: len(r.Line) - len(t.tail)}
+	r.Date = found.of.date
 	r.Time = m.when(dates, &r, b.Live)
-	m.hits, m.order = append(m.hits, r), append(m.order, found.line)
+	m.hits, m.order = append(m.hits, r), append(m.order, found.of.line)
 }
 
 // when is the time that counts for a hit. r.Time is when it was read: what lies behind that has not

@@ -25,6 +25,7 @@ func (p *Program) NewMatcher() *Matcher { return &Matcher{program: p} }
 // A text is a line as the rules of a view see it: without its date, so in two pieces.
 type text struct {
 	line       int // index of the record
+	date       pipeline.Span
 	head, tail []byte
 	cut        bool // the end of the line is missing
 }
@@ -37,7 +38,7 @@ type group struct {
 
 // A match is a line that a rule of a jail has matched. It is good only during the call that gets it.
 type match struct {
-	line   int
+	of     *text
 	jail   *jail
 	rule   *rule
 	text   []byte
@@ -80,10 +81,10 @@ func (m *match) get(name string) []byte {
 // match judges lines for all jails of a view. It calls report for each line and jail that a failregex
 // matches and no ignoreregex does, jail by jail for each line.
 func (m *Matcher) match(v *view, lines []text, report func(*match)) {
-	for _, t := range lines {
-		m.join(t)
+	for i := range lines {
+		m.join(&lines[i])
 		for _, j := range v.jails {
-			if found := (match{line: t.line, jail: j}); m.judge(j, &found) == hit {
+			if found := (match{of: &lines[i], jail: j}); m.judge(j, &found) == hit {
 				report(&found)
 			}
 		}
@@ -92,7 +93,7 @@ func (m *Matcher) match(v *view, lines []text, report func(*match)) {
 
 // join puts the pieces of a line together. The newline behind it is what fail2ban's rules see too; where
 // the end of the line was lost there is none, so that $ does not match.
-func (m *Matcher) join(t text) {
+func (m *Matcher) join(t *text) {
 	m.text = append(append(m.text[:0], t.head...), t.tail...)
 	m.text = bytes.TrimRight(m.text, "\r\n")
 	if t.cut {

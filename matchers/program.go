@@ -1,12 +1,15 @@
 package matchers
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
 )
 
 // A JailFilter is a jail and the filter that decides for it.
@@ -24,10 +27,11 @@ type Program struct {
 	views []*view
 }
 
-// A view is what jails with the same idea of dates see of a line.
+// A view is what jails with the same idea of dates, and of how a line is taken apart, see of it.
 type view struct {
 	key      string
 	dates    *Dates
+	json     *jsonText // nil for plain lines
 	jails    []*jail
 	buffered []*jail // those with maxlines: Session's
 }
@@ -81,21 +85,48 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 	return p, nil
 }
 
-// viewOf returns the view of jails that find dates as jf does.
+// text is what the view sees of a record whose date was found; false if the line is none of its kind. For
+// lines of JSON made grows by the text.
+func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text, bool) {
+	if v.json == nil {
+		return text{date: date, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut}, true
+	}
+	line := r.Line
+	if at := bytes.Index(line, []byte(": {")); r.Dated && at >= 0 {
+		line = line[at+2:] // the journal puts "host ident[pid]: " before the message
+	}
+	start := len(*made)
+	var ok bool
+	*made, ok = v.json.append(*made, line)
+	return text{date: date, head: (*made)[start:]}, ok && !r.Cut
+}
+
+// viewOf returns the view of jails that see lines as jf does.
 func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	zone := time.Local
 	if jf.Location != nil {
 		zone = jf.Location
 	}
-	key := fmt.Sprintf("%q %s", jf.Filter.DatePattern, zone)
+	f := &jf.Filter
+	key := fmt.Sprintf("%q %s %s %q", f.DatePattern, zone, f.Format, f.Text)
 	if i := slices.IndexFunc(p.views, func(v *view) bool { return v.key == key }); i >= 0 {
 		return p.views[i], nil
 	}
-	dates, err := NewDates(jf.Filter.DatePattern, DateOptions{Location: zone})
+	dates, err := NewDates(f.DatePattern, DateOptions{Location: zone})
 	if err != nil {
 		return nil, err
 	}
 	v := &view{key: key, dates: dates}
+	switch {
+	case f.Format == "json" && f.MaxLines > 1:
+		return nil, errors.New("maxlines does not go with format json")
+	case f.Format == "json" && len(f.Text) > 0 && len(f.Text) <= maxJSONFields:
+		v.json = newJSONText(f.Text)
+	case f.Format == "json":
+		return nil, fmt.Errorf("format json needs the names of 1 to %d fields", maxJSONFields)
+	case f.Format != "":
+		return nil, fmt.Errorf("unknown format %q", f.Format)
+	}
 	p.views = append(p.views, v)
 	return v, nil
 }

@@ -101,7 +101,12 @@ func (t *Tracer) Entry(line []byte, at time.Time) Trace {
 }
 
 func (t *Tracer) trace(r *pipeline.Record) Trace {
-	found, outcome := t.judge(r)
+	var made []byte
+	seen, ok := t.view.text(r, r.Date, &made)
+	if !ok {
+		return Trace{Time: r.Time, Date: r.Date, Rule: -1}
+	}
+	found, outcome := t.judge(r, &seen)
 	trace := Trace{
 		Verdict: [...]Verdict{miss: Miss, hit: Hit, ignored: Ignored}[outcome],
 		Time:    r.Time, Date: r.Date, Rule: -1, Text: string(t.matcher.text),
@@ -119,12 +124,12 @@ func (t *Tracer) trace(r *pipeline.Record) Trace {
 	return trace
 }
 
-func (t *Tracer) judge(r *pipeline.Record) (*match, outcome) {
+func (t *Tracer) judge(r *pipeline.Record, seen *text) (*match, outcome) {
 	if t.jail.filter.MaxLines > 1 {
 		return t.session.buffer(bufferKey{t.jail.name, t.batch.Source}).push(t.matcher, t.jail, r)
 	}
-	t.matcher.join(text{head: r.Line[:r.Date.Start], tail: r.Line[r.Date.End:]})
-	found := &match{jail: t.jail}
+	t.matcher.join(seen)
+	found := &match{jail: t.jail, of: seen}
 	return found, t.matcher.judge(t.jail, found)
 }
 
