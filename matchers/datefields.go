@@ -173,7 +173,7 @@ func (p *dateProgram) bare(slots *dateSlots) int {
 // itself, so that most conversions are one subtraction. It belongs to one Finder.
 type zoneClock struct {
 	loc      *time.Location
-	from, to int64 // unix seconds between which east holds, with a day and more left to both sides
+	from, to int64 // unix seconds between which east holds and the clock is changed neither soon before nor soon after
 	east     int64
 }
 
@@ -182,24 +182,23 @@ const changeMargin = 26 * 3600
 
 // offset is the clock's distance from UTC at an instant, in seconds.
 func (z *zoneClock) offset(unix int64) int64 {
-	if unix < z.from || unix >= z.to {
-		t := time.Unix(unix, 0).In(z.loc)
-		start, end := t.ZoneBounds()
-		_, east := t.Zone()
-		z.from, z.to, z.east = unix-1, unix+1, int64(east)
-		const always = 1 << 40
-		if start.IsZero() {
-			z.from = -always
-		} else if s := start.Unix() + changeMargin; s < unix {
-			z.from = s
-		}
-		if end.IsZero() {
-			z.to = always
-		} else if e := end.Unix() - changeMargin; e > unix {
-			z.to = e
-		}
+	if unix >= z.from && unix < z.to {
+		return z.east
 	}
-	return z.east
+	t := time.Unix(unix, 0).In(z.loc)
+	_, east := t.Zone()
+	from, to := int64(-1<<40), int64(1<<40)
+	start, end := t.ZoneBounds()
+	if !start.IsZero() {
+		from = start.Unix() + changeMargin
+	}
+	if !end.IsZero() {
+		to = end.Unix() - changeMargin
+	}
+	if unix >= from && unix < to {
+		z.from, z.to, z.east = from, to, int64(east)
+	}
+	return int64(east)
 }
 
 // unix turns what the clock showed into an instant. An hour that the clock showed twice is the one nearer to ref (then sure
@@ -208,18 +207,18 @@ func (z *zoneClock) unix(local, ref int64) (unix int64, sure bool) {
 	if unix = local - z.east; unix >= z.from && unix < z.to {
 		return unix, true
 	}
-	before, after := z.offset(local-z.east-changeMargin), z.offset(local-z.east+changeMargin)
-	early, late := local-before, local-after
-	earlyFits, lateFits := z.offset(early) == before, z.offset(late) == after
-	switch {
-	case before == after, earlyFits && !lateFits, !earlyFits && !lateFits:
-		return early, before == after
-	case !earlyFits:
-		return late, false
-	case abs(early-ref) <= abs(late-ref):
-		return early, false
+	before, after := z.offset(local-changeMargin), z.offset(local+changeMargin)
+	if before == after {
+		return local - before, true
 	}
-	return late, false
+	early, late := local-before, local-after
+	switch earlyFits, lateFits := z.offset(early) == before, z.offset(late) == after; {
+	case earlyFits && lateFits && abs(early-ref) > abs(late-ref):
+		return late, false
+	case !earlyFits && lateFits:
+		return late, false
+	}
+	return early, false
 }
 
 func abs(n int64) int64 {

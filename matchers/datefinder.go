@@ -39,6 +39,15 @@ func (f *Finder) Find(line []byte) (pipeline.Span, bool) {
 	return h.span(), ok
 }
 
+// Pattern is the alternative that found the last date, as it was written; a default template is spelt out. It is "" before the
+// first date.
+func (f *Finder) Pattern() string {
+	if f.last < 0 {
+		return ""
+	}
+	return f.dates.programs[f.last].text
+}
+
 // Time reads the date that Find found at span. ref stands for the clock: a date without a year is given the last
 // one that puts it no more than DateOptions.Ahead after ref, so that both sides of a new year come out right (29 February is
 // looked for in leap years); a time without a day is the last such time, a minute after ref at most; of an
@@ -69,17 +78,33 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	return f.resolve(fields, h, line, now)
 }
 
-// reread finds the date at span again.
+// reread finds the date at span again. Lines that were searched meanwhile may have changed what the finder prefers; then
+// it is found as the source's first.
 func (f *Finder) reread(line []byte, span pipeline.Span) (h dateHit, ok bool) {
 	if g := f.single(); g != nil && g.direct {
-		s := &f.scans[0]
-		s.oneSpace, f.scan = g.oneSpace, 0
-		if s.at(line, span.Start, g.allow|1<<kindEpoch|1<<kindTAI) && s.end == span.End {
-			return dateHit{cut: [2]int32{int32(span.Start), int32(span.End)}, fast: true}, true
+		if h, ok = f.readAt(g, line, span); ok {
+			return h, true
 		}
 	}
+	if h, ok = f.search(line); ok && h.span() == span {
+		return h, true
+	}
+	last, month := f.last, f.monthFirst
+	f.last, f.monthFirst, f.scans[0].monthFirst = -1, nil, false
 	h, ok = f.search(line)
+	f.last, f.monthFirst, f.scans[0].monthFirst = last, month, month != nil
 	return h, ok && h.span() == span
+}
+
+// readAt reads the date at span without looking for it.
+func (f *Finder) readAt(g *dateFast, line []byte, span pipeline.Span) (h dateHit, ok bool) {
+	s := &f.scans[0]
+	s.oneSpace, f.scan = g.oneSpace, 0
+	allow := g.allow | 1<<kindEpoch | 1<<kindTAI
+	if !s.at(line, span.Start, allow) || s.end != span.End {
+		return h, false
+	}
+	return dateHit{cut: [2]int32{int32(span.Start), int32(span.End)}, fast: true}, true
 }
 
 // single is the fast family of a datepattern that is one, else nil.
