@@ -288,7 +288,7 @@ func farTAI(got string) bool {
 func TestDatesFail2banMutants(t *testing.T) {
 	dateCorpus(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	lines := make([]string, 4000)
+	lines := make([]string, several(4000))
 	for i := range lines {
 		lines[i] = dateish(r)
 	}

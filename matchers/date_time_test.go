@@ -105,7 +105,7 @@ func TestDatesLayouts(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	loc := berlin(t)
 	finders := layoutFinders(t)
-	for range 3000 {
+	for range several(3000) {
 		at := time.Unix(946684800+r.Int64N(100*365*86400), r.Int64N(1e9)).In(loc) // 2000 to 2099
 		if r.IntN(3) == 0 {                                                       // near the end of summer time or the year
 			base := time.Date(at.Year(), []time.Month{3, 10, 12}[r.IntN(3)], 25+r.IntN(7), 2, 30, 0, 0, loc)

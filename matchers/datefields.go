@@ -160,10 +160,9 @@ func (s *dateScan) longFraction(line []byte) bool {
 }
 
 // bare is the place behind the seconds of a date that the program found without a fraction and a zone, though it
-// allows for them; else 0.
+// allows for them there; else 0.
 func (p *dateProgram) bare(slots *dateSlots) int {
-	const both = 1<<slotFraction | 1<<slotOffset
-	if p.slots&both != both || slots[slotFraction][0] >= 0 || slots[slotOffset][0] >= 0 || slots[slotSecond][0] < 0 {
+	if !p.nanos || slots[slotFraction][0] >= 0 || slots[slotOffset][0] >= 0 || slots[slotSecond][0] < 0 {
 		return 0
 	}
 	return int(slots[slotSecond][1])

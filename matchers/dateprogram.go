@@ -14,7 +14,8 @@ type dateProgram struct {
 	first    byteSet
 	anyFirst bool // it may match nothing, or bytes that first does not know
 	slots    uint32
-	places   int // instructions that are remembered when a search goes on for long
+	nanos    bool // a fraction and then a zone may stand behind the seconds
+	places   int  // instructions that are remembered when a search goes on for long
 }
 
 type dateOp uint8
@@ -344,6 +345,7 @@ func compileDate(n *dateNode, t dateTemplate) (*dateProgram, error) {
 			p.places++
 		}
 		if in.op == dateOpLetter || in.op == dateOpOpen {
+			p.nanos = p.nanos || in.slot == slotOffset && p.slots>>slotFraction&1 != 0
 			p.slots |= 1 << in.slot
 		}
 	}
