@@ -1,10 +1,6 @@
 package matchers
 
-import (
-	"strings"
-
-	"github.com/banpipe/banpipe/pipeline"
-)
+import "strings"
 
 // A dateFast is a family of programs that differ in the default template they hold, and the dateScan that stands for them:
 // the default templates anywhere in a line, at its start, or behind a prefix that is read without choices.
@@ -24,17 +20,6 @@ type dateGroup struct {
 	from, to int
 	fast     *dateFast // nil: the programs are run one by one
 }
-
-// A dateHit is what a group has found.
-type dateHit struct {
-	place   int // 0 at the line's start, see Dates
-	program int
-	cut     [2]int32
-	fast    bool // read by the scan, else by the matcher
-}
-
-// span is the part of the line that is cut out.
-func (h dateHit) span() pipeline.Span { return pipeline.Span{Start: int(h.cut[0]), End: int(h.cut[1])} }
 
 // find is the fast twin of running the family's programs.
 func (d *dateFast) find(s *dateScan, line []byte) (h dateHit, ok bool) {
