@@ -129,6 +129,9 @@ func TestNewProgramErrors(t *testing.T) {
 		{Filter{Name: "x"}, "jail j: filter x: no failregex"},
 		{Filter{Name: "x", FailRegex: rules("foo")}, "jail j: filter x: failregex 1: missing <HOST>: it does not say who is to blame"},
 		{Filter{Path: "x.conf", FailRegex: []Rule{{Regex: "<HOST>", Line: 3}, {Regex: "<HOST> (a", Line: 4}}}, "jail j: x.conf:4: failregex 2: missing ) at byte"},
+		{Filter{Name: "x", FailRegex: rules(`^login <F-ID>user \w+</F-ID>$`)}, "jail j: filter x: failregex 1: <F-ID> is no address, and there is no <ADDR>: only addresses can be banned"},
+		{Filter{Name: "x", FailRegex: rules("<mdre-nosuch>")}, "jail j: filter x: failregex 1: <mdre-nosuch> is not defined: is there such a mode?"},
+		{Filter{Name: "x", Format: "json", FailRegex: rules("<HOST>")}, "jail j: filter x: format json needs the names of 1 to 32 fields"},
 		{Filter{Name: "x", FailRegex: rules("<HOST>"), IgnoreRegex: rules(`(?P=x)`)}, "jail j: filter x: ignoreregex 1: no such group: x at byte 6"},
 		{Filter{Name: "x", PrefRegex: "a", FailRegex: rules("<HOST>")}, "jail j: filter x: prefregex: missing <F-CONTENT>"},
 	}

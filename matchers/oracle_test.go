@@ -103,12 +103,10 @@ func judgeAlone(tracer *Tracer, in instance, line string) string {
 	host := ""
 	for _, g := range trace.Groups {
 		switch g.Name {
-		case groupNoFail:
+		case groupNoFail, groupGained:
 			return ""
 		case groupIP4, groupIP6, groupDNS, groupID:
-			if _, isAddr := parseHost([]byte(g.Text)); !isAddr {
-				host = g.Text // a name, or an octal form: a match, though no hit
-			}
+			host = hostText(g.Text) // a name, an octal form, a fragment: a match, though no hit
 		}
 	}
 	if trace.Verdict != Miss || host == "" {

@@ -153,6 +153,9 @@ func compileJail(index int, jf *JailFilter) (*jail, error) {
 		if err == nil && !identifies(compiled.regex) && (j.pref == nil || !identifies(j.pref)) {
 			err = errors.New("missing <HOST>: it does not say who is to blame")
 		}
+		if err == nil && compiled.noID && !addresses(compiled.regex) && (j.pref == nil || !addresses(j.pref)) {
+			err = errors.New("<F-ID> is no address, and there is no <ADDR>: only addresses can be banned")
+		}
 		if err != nil {
 			errs = append(errs, placed(f, r.Line, fmt.Sprintf("failregex %d", i+1), err))
 		}
@@ -189,9 +192,10 @@ func compileRule(f *Filter, fail bool, index int, r Rule) (*rule, error) {
 }
 
 // identifies reports whether a match of r can say who is to blame, or to which connection the line belongs.
-func identifies(r *regex) bool {
-	return r.has(groupIP4) || r.has(groupIP6) || r.has(groupDNS) || r.has(groupID) || r.has(groupSession)
-}
+func identifies(r *regex) bool { return addresses(r) || r.has(groupID) || r.has(groupSession) }
+
+// addresses reports whether r has a group for an address or a name.
+func addresses(r *regex) bool { return r.has(groupIP4) || r.has(groupIP6) || r.has(groupDNS) }
 
 // placed puts before err where in the filter it happened. If the filter has a file it is a *FileError.
 func placed(f *Filter, line int, what string, err error) error {

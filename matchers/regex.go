@@ -29,6 +29,7 @@ type regex struct {
 	slow    *regexp2.Regexp // confirms what fast has found; nil if fast is exact
 	why     string          // what needs slow: "a back-reference"; "" if fast is exact
 	literal []byte          // a part of every line that matches; may be empty
+	noID    bool            // <F-ID> can match no address
 }
 
 // An altGroup is a group that stands in for another one: <F-ALT_USER> or <F-ALT_USER_1> for <F-USER>.
@@ -73,7 +74,22 @@ func compileRegex(source, usedns string, multiline bool) (*regex, error) {
 		return nil, err
 	}
 	r.groups, r.literal = groups, requiredLiteral(root)
+	r.noID = r.has(groupID) && !addressable(e)
 	return r, nil
+}
+
+// addressable reports whether the <F-ID> of a regex can match an address.
+func addressable(e *expr) bool {
+	ok := false
+	e.root.contains(func(n *node) bool {
+		if n.op == opCapture && e.names[n.group] == groupID {
+			text, _ := printGo(relax(n.subs[0], false))
+			re, err := regexp.Compile(`\A(?:` + text + `)\z`)
+			ok = err != nil || re.MatchString("192.0.2.7") || re.MatchString("2001:db8::7") || re.MatchString("[2001:db8::7]")
+		}
+		return false
+	})
+	return ok
 }
 
 // has reports whether the regex has a group of that name.
