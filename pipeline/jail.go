@@ -15,6 +15,7 @@ type Jail struct {
 	Ignore     []netip.Prefix // addresses that are never banned (ignoreip)
 	BanSelf    bool           // Decide.Own does not protect from this jail (ignoreself = false)
 	Observe    bool           // decide and report, ban nobody (enforce = false)
+	Distinct   bool           // MaxRetry different values of Record.Key, not hits, lead to a ban
 	MaxTracked int            // addresses that the window remembers at most; 0 means 100,000, and 16 million is the limit
 }
 

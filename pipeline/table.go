@@ -36,6 +36,7 @@ func (s stamp) weight() int   { return int(s & maxWeight) }
 type table struct {
 	maxRetry, maxTracked int
 	findTime             int64 // µs
+	distinct             bool  // it counts values: see distinct.go
 
 	seed    maphash.Seed
 	index   []uint32 // slots: tag and entry+1; 0 is empty; a power of two, at most 7/8 full
@@ -70,8 +71,12 @@ const (
 type list struct{ oldest, youngest uint32 } // entry+1
 
 func newTable(j Jail, a *arena) *table {
+	most := math.MaxUint16 // stamps that an entry can have
+	if j.Distinct {
+		most /= idWidth
+	}
 	return &table{
-		maxRetry: min(j.maxRetry(), math.MaxUint16), maxTracked: min(j.maxTracked(), maxEntries), findTime: j.findTime().Microseconds(),
+		distinct: j.Distinct, maxRetry: min(j.maxRetry(), most), maxTracked: min(j.maxTracked(), maxEntries), findTime: j.findTime().Microseconds(),
 		seed: maphash.MakeSeed(), index: make([]uint32, 16), arena: a,
 	}
 }
@@ -300,7 +305,7 @@ func (t *table) unindex(key [16]byte) {
 // are in order of seconds: within one an entry stays where it is, which spares the cache its neighbours.
 func (t *table) touch(i int, now time.Time) {
 	e := &t.entries[i]
-	moves := e.n > 1 && e.flags&isMany == 0
+	moves := e.n > 1 && e.flags&isMany == 0 && (e.n > idWidth || !t.distinct)
 	if second := uint32(now.Unix()); e.touched != second || moves {
 		t.unlink(uint32(i))
 		e.touched = second
@@ -405,7 +410,11 @@ func shrink[T any](s []T) []T {
 
 // load puts back one saved address, as if touched now.
 func (t *table) load(key [16]byte, stamps []stamp, now time.Time) {
-	if keep := t.maxRetry - 1; len(stamps) > keep { // maxretry was lowered
+	keep := t.maxRetry - 1
+	if t.distinct {
+		keep *= idWidth
+	}
+	if len(stamps) > keep { // maxretry was lowered
 		stamps = stamps[len(stamps)-keep:]
 	}
 	if len(stamps) == 0 || t.find(key) >= 0 {
@@ -413,7 +422,12 @@ func (t *table) load(key [16]byte, stamps []stamp, now time.Time) {
 	}
 	i := t.insert(key, stamps[len(stamps)-1].micros(), now)
 	for at, s := range stamps {
-		t.keep(i, s, at)
+		switch {
+		case !t.distinct:
+			t.keep(i, s, at)
+		case at%idWidth == 1:
+			t.keepID(i, stamps[at-1], s, at-1)
+		}
 	}
 	t.touch(i, now)
 	e := &t.entries[i]

@@ -17,8 +17,12 @@ import (
 // of their address reach. A record whose jail it does not know is left alone. A Forget, and an Unban by hand,
 // clear what is counted.
 //
+// In a jail with Distinct it counts different values of Record.Key in place of hits, each with the weight of its
+// latest hit. Of every value it keeps the latest time, so this is exact for lines in order; of a value that comes
+// again out of order only the later time counts.
+//
 // Memory is bounded: MaxTracked addresses per jail, the MaxRetry-1 youngest offences of each (some 80 bytes
-// an address at MaxRetry 5). Where a jail is full, an address whose offences lie more than FindTime back goes
+// an address at MaxRetry 5; with Distinct twice the offences' part). Where a jail is full, an address whose offences lie more than FindTime back goes
 // first, then the longest untouched of those with one offence, then the longest untouched.
 type Window struct {
 	Jails map[string]Jail  // by name
@@ -50,6 +54,10 @@ func (w *Window) Process(_ context.Context, b *Batch) error {
 		}
 		switch r.Kind {
 		case Hit:
+			if t.distinct {
+				r.Hits = t.hitDistinct(r.Addr, r.Time, max(r.Weight, 1), r.Key, now)
+				continue
+			}
 			r.Hits = t.hit(r.Addr, r.Time, max(r.Weight, 1), now)
 		case Forget:
 			t.forget(r.Addr)
@@ -96,7 +104,7 @@ func (w *Window) Tracked(jail string) int {
 }
 
 // Save implements Stateful: key is the jail, a zero byte and the 16 bytes of the address; value is the
-// offences as uvarints, oldest first: the first one's stamp, then differences.
+// offences as uvarints, oldest first: the first one's stamp, then differences; see appendPairs for Distinct.
 func (w *Window) Save(full bool, put func(key, value []byte)) {
 	w.init()
 	for _, k := range w.gone {
@@ -113,7 +121,11 @@ func (w *Window) Save(full bool, put func(key, value []byte)) {
 				put(k, nil)
 				continue
 			}
-			v = appendStamps(v[:0], stamps)
+			if t.distinct {
+				v = appendPairs(v[:0], stamps)
+			} else {
+				v = appendStamps(v[:0], stamps)
+			}
 			put(k, v)
 		}
 	}
@@ -128,17 +140,30 @@ func (w *Window) Load(saved iter.Seq2[[]byte, []byte]) error {
 		if cut < 0 || k[cut] != 0 {
 			return fmt.Errorf("window key %q is damaged", k)
 		}
-		stamps, err := readStamps(v)
+		stamps, distinct, err := readOffences(v)
 		if err != nil {
 			return fmt.Errorf("window of %q: %w", k, err)
 		}
-		if t := w.tables[string(k[:cut])]; t != nil {
+		if t := w.tables[string(k[:cut])]; t != nil && t.distinct == distinct {
 			t.load([16]byte(k[cut+1:]), stamps, now)
 		} else {
 			w.gone = append(w.gone, bytes.Clone(k))
 		}
 	}
 	return nil
+}
+
+// readOffences reads what Save wrote of an address.
+func readOffences(v []byte) (stamps []stamp, distinct bool, err error) {
+	if len(v) == 0 || v[0] != 0 {
+		stamps, err = readStamps(v)
+		return stamps, false, err
+	}
+	stamps, ok := readPairs(v[1:])
+	if !ok {
+		return nil, true, fmt.Errorf("damaged value %x", v)
+	}
+	return stamps, true, nil
 }
 
 func appendStamps(v []byte, stamps []stamp) []byte {
