@@ -48,6 +48,7 @@ type Built struct {
 
 	Jails    []*Jail          // that run, by name; copies, with the logs that they really read
 	Problems Errors           // why others do not run, or not all of what these are to do; nil if all is well
+	Warnings Errors           // what is odd, and may be meant; nil if nothing is
 	Counts   *matchers.Counts // what the matchers have seen
 }
 
@@ -70,7 +71,7 @@ func Build(cfg *Config, opts BuildOptions) (*Built, error) {
 	if err := b.problems.err(); err != nil && (opts.Strict || len(b.jails) == 0) {
 		return nil, err
 	}
-	built := &Built{Jails: b.jails, Problems: b.problems, Counts: &matchers.Counts{}}
+	built := &Built{Jails: b.jails, Problems: b.problems, Warnings: b.warnings, Counts: &matchers.Counts{}}
 	built.Pipeline = &pipeline.Pipeline{
 		Sources: b.sources(), Stages: b.stages(built.Counts), Outputs: b.outputs(),
 		Store: opts.Store, Now: opts.Now, Logger: opts.Logger,
@@ -85,6 +86,7 @@ type builder struct {
 	jails    []*Jail // copies
 	ignore   map[string][]netip.Prefix
 	problems Errors
+	warnings Errors
 }
 
 // choose picks the jails to run.
@@ -145,7 +147,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 	for _, j := range b.jails {
 		limits[j.Name] = pipeline.Jail{
 			MaxRetry: int(j.MaxRetry), FindTime: time.Duration(j.FindTime), BanTime: time.Duration(j.BanTime), Ports: j.Port,
-			Ignore: b.ignore[j.Name], BanSelf: !j.IgnoreSelf, Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
+			Ignore: b.ignore[j.Name], BanSelf: !j.IgnoreSelf, Distinct: j.Distinct != "", Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
 		}
 	}
 	own := b.opts.Own

@@ -51,8 +51,9 @@ func TestBuildProblems(t *testing.T) {
 		{"failregex = ['^a$', '^<HOST> (a$']\nlogpath = 'D/ok.log'", `D/b.toml:5: jail "j": failregex 1: missing <HOST>: it does not say who is to blame|D/b.toml:5: jail "j": failregex 2: missing ) at byte`, false},
 		{"filter = 'bad'\nlogpath = 'D/ok.log'", `D/filter.d/bad.toml:2: jail "j": failregex 1: missing <HOST>: it does not say who is to blame|D/filter.d/bad.toml:3: jail "j": failregex 2: missing ) at byte`, false},
 		{"filter = 'sshd'\ndatepattern = '(%Y'\nlogpath = 'D/ok.log'", `D/b.toml:5: jail "j": filter sshd: datepattern "(%Y": `, false},
-		{"filter = 'json'\nlogpath = 'D/ok.log'", `D/b.toml:5: jail "j": filter: logs in the format json cannot be read yet`, false},
-		{"filter = 'sshd'\nlogpath = 'D/ok.log'\ndistinct = 'port'", `D/b.toml:7: jail "j": distinct: different values cannot be counted yet, only hits`, false},
+		{"filter = 'ufw'\nlogpath = 'D/ok.log'\nmaxretry = 1", `D/b.toml:7: jail "j": maxretry: what this filter counts can be forged, and little of it would ban whom the forger names: the limit stays 10 different values of "port"`, true},
+		{"filter = 'ufw'\nlogpath = 'D/ok.log'\ndistinct = ''", `D/b.toml:7: jail "j": distinct: what this filter counts can be forged, and little of it would ban whom the forger names: the limit stays 10 different values of "port"`, true},
+		{"filter = 'ufw'\nlogpath = 'D/ok.log'\nmaxretry = 2\nspoofable = true\ndistinct = ''", "", true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = 'ufw'", `D/b.toml:7: jail "j": banaction: sink "ufw": ufw cannot be driven yet`, false},
 		{"filter = 'sshd'\njournalmatch = '_COMM=sshd'", `D/b.toml:6: jail "j": journalmatch: the journal cannot be read yet`, false},
 		{"filter = 'sshd'\njournalmatch = '_COMM=sshd'\nlogpath = 'D/ok.log'", `D/b.toml:6: jail "j": journalmatch: the journal cannot be read yet`, true},
@@ -192,7 +193,7 @@ banaction = ["other", "nftables"]
 			},
 		},
 		"ufw": {
-			MaxRetry: 30, FindTime: time.Hour, BanTime: -1, MaxTracked: 100_000,
+			MaxRetry: 10, Distinct: true, FindTime: time.Hour, BanTime: -1, MaxTracked: 100_000,
 			Ignore: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		},
 	}

@@ -20,8 +20,12 @@ var shipped embed.FS
 // and the lines that prove it.
 type Filter struct {
 	matchers.Filter
-	Modes   []string // what "name[mode=…]" may name besides "normal"
-	Samples []Sample // those of every mode
+	Modes []string // what "name[mode=…]" may name besides "normal"
+
+	// Spoofable says that anybody can cause what the filter counts in another's name, since no
+	// connection is behind it: a jail must not ban on less than the filter's own limit by accident.
+	Spoofable bool
+	Samples   []Sample // those of every mode
 
 	jail *value      // [jail]; nil if there is none
 	form *filterFile // the rules of every mode; nil if it does not come from TOML
@@ -120,6 +124,7 @@ type filterFile struct {
 	MaxLines     Count               `toml:"maxlines"`
 	JournalMatch Lines               `toml:"journalmatch"`
 	UseDNS       string              `toml:"usedns"`
+	Spoofable    bool                `toml:"spoofable"`
 	Mode         map[string]modeForm `toml:"mode"`
 	Jail         *value              `toml:"jail"`
 	Sample       []Sample            `toml:"sample"`
@@ -160,11 +165,10 @@ func ParseFilter(name, file string, text []byte, mode string) (*Filter, error) {
 
 // check looks at what types cannot say and makes the Filter, its rules excepted.
 func (form *filterFile) check(d *decoder, v *value) *Filter {
-	if form.Format != "" && form.Format != "json" {
-		d.errs.add(v.at("format"), "format", mistake("leave it out for plain lines", "%q is not json", form.Format))
-	}
-	if form.Format == "json" && len(form.Text) == 0 {
-		d.errs.add(v.at("format"), "", mistake(`name them in order: text = ["level", "event", "request.remote_ip"]`, "format json needs the fields to match"))
+	if form.Format != "" && form.Format != "json" && form.Format != "ufw" {
+		d.errs.add(v.at("format"), "format", mistake("leave it out for plain lines", "%q is not json or ufw", form.Format))
+	} else if form.Format != "" && len(form.Text) == 0 {
+		d.errs.add(v.at("format"), "", mistake(`name them in order: text = ["level", "event", "request.remote_ip"]`, "format %s needs the fields to match", form.Format))
 	}
 	if len(form.FailRegex) == 0 {
 		d.errs.add(v.at("failregex"), "failregex", errEmpty)
@@ -197,10 +201,11 @@ func (form *filterFile) check(d *decoder, v *value) *Filter {
 			PrefRegex: form.PrefRegex, IgnoreRegex: form.IgnoreRegex, DatePattern: datepattern,
 			MaxLines: int(form.MaxLines), JournalMatch: form.JournalMatch, UseDNS: form.UseDNS,
 		},
-		Modes:   slices.Sorted(slices.Values(keysOf(form.Mode))),
-		Samples: form.Sample,
-		jail:    form.Jail,
-		form:    form,
+		Modes:     slices.Sorted(slices.Values(keysOf(form.Mode))),
+		Spoofable: form.Spoofable,
+		Samples:   form.Sample,
+		jail:      form.Jail,
+		form:      form,
 	}
 }
 

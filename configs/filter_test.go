@@ -113,3 +113,14 @@ mode = "mroe"
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// The agreed form of a filter loads, and its samples come out right.
+func TestFilterForm(t *testing.T) {
+	f, err := LoadFilter("testdata/filter.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check().err(); err != nil || len(f.Samples) != 3 {
+		t.Errorf("got %v, %d samples", err, len(f.Samples))
+	}
+}

@@ -28,6 +28,10 @@ type Jail struct {
 	MaxTracked Count    `toml:"maxtracked"` // addresses that are remembered at most
 	Distinct   string   `toml:"distinct"`   // count different values of this field, not hits; "" counts hits
 
+	// Spoofable allows for a lower maxretry, or for no distinct, where the filter says that what it
+	// counts can be forged.
+	Spoofable bool `toml:"spoofable"`
+
 	IgnoreIP   List  `toml:"ignoreip"`   // never banned: addresses, networks, host names, file:PATH; a jail's add to the defaults'
 	IgnoreSelf bool  `toml:"ignoreself"` // this machine's addresses and default gateways are never banned
 	Port       Ports `toml:"port"`       // what a ban closes; none: all ports
@@ -52,7 +56,8 @@ type Jail struct {
 	// somebody said are there.
 	Guessed bool `toml:"-"`
 
-	at *value // the jail's table, for mistakes found later; nil for a shipped one
+	safe *Jail  // what the filter says of jails, if what it counts can be forged
+	at   *value // the jail's table, for mistakes found later; nil for a shipped one
 }
 
 func defaultJail() Jail {

@@ -159,6 +159,10 @@ func (c *Config) jail(d *decoder, name string, v *value) {
 	if f != nil && f.jail != nil {
 		(&decoder{}).table(f.jail, "", &j) // ParseFilter has looked for mistakes in it
 	}
+	if f != nil && f.Spoofable {
+		safe := j
+		j.safe = &safe
+	}
 	j.Guessed = true
 	if len(words.LogPath)+len(words.JournalMatch) > 0 {
 		j.LogPath, j.JournalMatch, j.Guessed = nil, nil, false

@@ -21,21 +21,45 @@ func (b *builder) jail(j *Jail) bool {
 	} else {
 		b.filter(j)
 	}
-	if j.Distinct != "" {
-		b.problem(j, "distinct", mistake("", "different values cannot be counted yet, only hits"))
-	}
 	b.sinksOf(j)
 	off := len(b.problems) > before
 	if !b.logs(j) {
 		off = true
 	}
 	b.ignored(j)
+	b.spoofable(j)
 	if off && !b.opts.Strict {
 		for _, p := range b.problems[before:] {
 			p.Msg += "; the jail does not run"
 		}
 	}
 	return !off
+}
+
+// spoofable keeps a jail from banning on little evidence that anybody can forge: whoever sends one packet in a
+// neighbour's name would have the neighbour banned. Unless the jail says that it means to, it gets the
+// filter's own limit.
+func (b *builder) spoofable(j *Jail) {
+	switch {
+	case j.safe == nil:
+	case !j.Spoofable && (j.MaxRetry < j.safe.MaxRetry || j.Distinct == "" && j.safe.Distinct != ""):
+		key, what := "maxretry", fmt.Sprintf("the limit stays %d", j.safe.MaxRetry)
+		if j.safe.Distinct != "" {
+			what += fmt.Sprintf(" different values of %q", j.safe.Distinct)
+		}
+		if j.MaxRetry >= j.safe.MaxRetry {
+			key = "distinct"
+		}
+		b.problem(j, key, mistake("spoofable = true takes the risk", "what this filter counts can be forged, and little of it would ban whom the forger names: %s", what))
+		j.MaxRetry, j.Distinct = max(j.MaxRetry, j.safe.MaxRetry), j.safe.Distinct
+	case j.MaxRetry == 1:
+		b.warn(j, "maxretry", mistake("ignoreip should name everybody whom this machine needs", "a single forged packet bans whom it names"))
+	}
+}
+
+// warn says what is odd, and may be meant.
+func (b *builder) warn(j *Jail, key string, err error) {
+	b.warnings.add(j.value(key), join(j.label(), key), err)
 }
 
 // value is where a jail's key stands, for problems with it.
@@ -56,9 +80,6 @@ func (b *builder) problem(j *Jail, key string, err error) {
 
 // filter tries the rules of a jail.
 func (b *builder) filter(j *Jail) {
-	if j.Loaded.Format != "" {
-		b.problem(j, "filter", mistake("", "logs in the format %s cannot be read yet", j.Loaded.Format))
-	}
 	_, err := matchers.NewProgram([]matchers.JailFilter{j.filter()})
 	for _, joined := range leaves(err) {
 		for _, one := range leaves(errors.Unwrap(joined)) { // less "jail NAME: "

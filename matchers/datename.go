@@ -4,8 +4,10 @@ package matchers
 // with numbers. Case never matters.
 
 func monthNames() [12]string {
-	return [12]string{"january", "february", "march", "april", "may", "june", "july", "august", "september",
-		"october", "november", "december"}
+	return [12]string{
+		"january", "february", "march", "april", "may", "june", "july", "august", "september",
+		"october", "november", "december",
+	}
 }
 
 func weekdayNames() [7]string {

@@ -216,8 +216,10 @@ func (p *dateParser) whole(n *dateNode) *dateNode {
 	if to > from && cat.sub[to-1].op == dateNodeAssert && cat.sub[to-1].assert == assertEnd {
 		to--
 	}
-	inner := &dateNode{op: dateNodeGroup, slot: slotCount, cut: true,
-		sub: []*dateNode{{op: dateNodeCat, sub: append([]*dateNode(nil), cat.sub[from:to]...)}}}
+	inner := &dateNode{
+		op: dateNodeGroup, slot: slotCount, cut: true,
+		sub: []*dateNode{{op: dateNodeCat, sub: append([]*dateNode(nil), cat.sub[from:to]...)}},
+	}
 	cat.sub = append(append(append([]*dateNode(nil), cat.sub[:from]...), inner), cat.sub[to:]...)
 	return cat
 }

@@ -106,7 +106,9 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 		}
 		t, ok := v.text(r, date, &m.json)
 		if !ok {
-			m.count(func(c *Counts) { c.NotJSON.Add(1) })
+			if v.json != nil {
+				m.count(func(c *Counts) { c.NotJSON.Add(1) })
+			}
 			continue
 		}
 		t.line = i

@@ -71,23 +71,44 @@ func TestMatch(t *testing.T) {
 		line  string
 		want  string // records joined by "; "
 	}{
-		{"the date is cut out of brackets", []JailFilter{inJail("a", Filter{FailRegex: rules(`^<HOST> - - \[\] "GET`)})},
-			`192.0.2.7 - - [22/Nov/2026:07:23:11 +0000] "GET / HTTP/1.1" 200 1`, "a 192.0.2.7 2026-11-22 07:23:11"},
-		{"alternatives", []JailFilter{access},
-			`2001:db8::7 - - [22/Nov/2026:07:23:11 +0000] "GET /a HTTP/1.1" 404 1`, "nginx-404 2001:db8::7 2026-11-22 07:23:11"},
+		{
+			"the date is cut out of brackets",
+			[]JailFilter{inJail("a", Filter{FailRegex: rules(`^<HOST> - - \[\] "GET`)})},
+			`192.0.2.7 - - [22/Nov/2026:07:23:11 +0000] "GET / HTTP/1.1" 200 1`, "a 192.0.2.7 2026-11-22 07:23:11",
+		},
+		{
+			"alternatives",
+			[]JailFilter{access},
+			`2001:db8::7 - - [22/Nov/2026:07:23:11 +0000] "GET /a HTTP/1.1" 404 1`, "nginx-404 2001:db8::7 2026-11-22 07:23:11",
+		},
 		{"miss", []JailFilter{access}, `192.0.2.7 - - [22/Nov/2026:07:23:11 +0000] "GET /a HTTP/1.1" 200 1`, ""},
-		{"prefregex with the host behind the content", []JailFilter{auth},
-			`2026/11/22 07:23:11 [error] 1#1: *5 user "bob": password mismatch, client: 192.0.2.8, server: x`, "nginx-http-auth 192.0.2.8 2026-11-22 07:23:11"},
-		{"ignoreregex", []JailFilter{auth},
-			`2026/11/22 07:23:11 [error] 1#1: *5 user "monitor": password mismatch, client: 192.0.2.8, server: x`, ""},
-		{"weight and key", []JailFilter{ufw},
-			`Nov 22 07:23:11 gw kernel: [1.0] [UFW BLOCK] IN=eth0 SRC=192.0.2.9 DST=192.0.2.1 DPT=22 WINDOW=1`, `ufw 192.0.2.9 2026-11-22 07:23:11 x3 "22"`},
-		{"two jails", []JailFilter{access, inJail("all", Filter{FailRegex: rules(`^<ADDR> `)})},
+		{
+			"prefregex with the host behind the content",
+			[]JailFilter{auth},
+			`2026/11/22 07:23:11 [error] 1#1: *5 user "bob": password mismatch, client: 192.0.2.8, server: x`, "nginx-http-auth 192.0.2.8 2026-11-22 07:23:11",
+		},
+		{
+			"ignoreregex",
+			[]JailFilter{auth},
+			`2026/11/22 07:23:11 [error] 1#1: *5 user "monitor": password mismatch, client: 192.0.2.8, server: x`, "",
+		},
+		{
+			"weight and key",
+			[]JailFilter{ufw},
+			`Nov 22 07:23:11 gw kernel: [1.0] [UFW BLOCK] IN=eth0 SRC=192.0.2.9 DST=192.0.2.1 DPT=22 WINDOW=1`, `ufw 192.0.2.9 2026-11-22 07:23:11 x3 "22"`,
+		},
+		{
+			"two jails",
+			[]JailFilter{access, inJail("all", Filter{FailRegex: rules(`^<ADDR> `)})},
 			`192.0.2.7 - - [22/Nov/2026:07:23:11 +0000] "GET /a HTTP/1.1" 404 1`,
-			"nginx-404 192.0.2.7 2026-11-22 07:23:11; all 192.0.2.7 2026-11-22 07:23:11"},
+			"nginx-404 192.0.2.7 2026-11-22 07:23:11; all 192.0.2.7 2026-11-22 07:23:11",
+		},
 		{"no date", []JailFilter{inJail("a", Filter{FailRegex: rules(`from <ADDR>$`)})}, "bad login from 192.0.2.7", "a 192.0.2.7 2026-11-22 12:00:00"},
-		{"a date ahead of the clock", []JailFilter{inJail("a", Filter{FailRegex: rules(`from <ADDR>$`)})},
-			"2026-11-22T13:00:00Z from 192.0.2.7", "a 192.0.2.7 2026-11-22 12:00:00"},
+		{
+			"a date ahead of the clock",
+			[]JailFilter{inJail("a", Filter{FailRegex: rules(`from <ADDR>$`)})},
+			"2026-11-22T13:00:00Z from 192.0.2.7", "a 192.0.2.7 2026-11-22 12:00:00",
+		},
 		{"carriage return", []JailFilter{inJail("a", Filter{FailRegex: rules(`from <ADDR>$`)})}, "from 192.0.2.7\r", "a 192.0.2.7 2026-11-22 12:00:00"},
 		{"mapped", []JailFilter{inJail("a", Filter{FailRegex: rules(`from <ADDR>$`)})}, "from ::ffff:192.0.2.7", "a 192.0.2.7 2026-11-22 12:00:00"},
 		{"brackets and zone", []JailFilter{inJail("a", Filter{FailRegex: rules(`from <ADDR>$`)})}, "from [fe80::7%eth0]", "a fe80::7 2026-11-22 12:00:00"},

@@ -32,6 +32,7 @@ type view struct {
 	key      string
 	dates    *Dates
 	json     *jsonText // nil for plain lines
+	ufw      *ufwText  // nil for all others
 	jails    []*jail
 	buffered []*jail // those with maxlines: Session's
 }
@@ -86,8 +87,15 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 }
 
 // text is what the view sees of a record whose date was found; false if the line is none of its kind. For
-// lines of JSON made grows by the text.
+// lines of JSON and of UFW made grows by the text.
 func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text, bool) {
+	if v.ufw != nil {
+		line := len(*made)
+		*made = append(append(*made, r.Line[:date.Start]...), r.Line[date.End:]...)
+		start, ok := len(*made), false
+		*made, ok = v.ufw.append(*made, (*made)[line:])
+		return text{date: date, head: (*made)[start:]}, ok && !r.Cut
+	}
 	if v.json == nil {
 		return text{date: date, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut}, true
 	}
@@ -124,6 +132,12 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 		v.json = newJSONText(f.Text)
 	case f.Format == "json":
 		return nil, fmt.Errorf("format json needs the names of 1 to %d fields", maxJSONFields)
+	case f.Format == "ufw" && f.MaxLines > 1:
+		return nil, errors.New("maxlines does not go with format ufw")
+	case f.Format == "ufw":
+		if v.ufw, err = newUFWText(f.Text); err != nil {
+			return nil, err
+		}
 	case f.Format != "":
 		return nil, fmt.Errorf("unknown format %q", f.Format)
 	}
@@ -167,6 +181,9 @@ func compileJail(index int, jf *JailFilter) (*jail, error) {
 			errs = append(errs, placed(f, r.Line, fmt.Sprintf("ignoreregex %d", i+1), err))
 		}
 		j.ignore = append(j.ignore, compiled)
+	}
+	if d := jf.Distinct; d != "" && len(errs) == 0 && (j.pref == nil || !j.pref.has(j.distinct)) && !slices.ContainsFunc(j.fail, func(r *rule) bool { return r.has(j.distinct) }) {
+		errs = append(errs, placed(f, 0, "", fmt.Errorf("distinct %q: no failregex has <F-%s>", d, strings.ToUpper(d))))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
