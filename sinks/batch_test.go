@@ -20,6 +20,7 @@ import (
 func FuzzElements(f *testing.F) {
 	f.Add([]byte("\x00aaaa\x01bbbb\x02cccc\x03dddd\x04eeee\x05ffff"), true)
 	f.Add(bytes.Repeat([]byte("\x07ban\x00"), 900), false)
+	f.Add([]byte("\x08aaaa\x08bbbb\x08cccc\x0adddd\x0aeeee\x0cffff\x0cgggg\x00hhhh\x00iiii"), false)
 	f.Fuzz(func(t *testing.T, data []byte, updates bool) {
 		changes := single(changesFrom(data))
 		order(changes)

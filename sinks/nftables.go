@@ -47,7 +47,7 @@ type NFTables struct {
 	notices *notices       // what others change; opened with sock, and kept
 	batch   batch          // its memory is used again and again
 	sets    map[scope]bool // those that are there; nil: the table is not known to be there
-	handles []uint64       // of our rules, in their order
+	rules   uint32         // in our chain
 	learned bool           // updates is known
 	updates bool           // the kernel moves the end of an element that is added again
 

@@ -71,6 +71,8 @@ type builder struct {
 	reject bool
 	sets   uint32 // ids given out, by which rules find sets of the same batch
 	err    error
+
+	lookups uint32 // rules in the chain with the lookups
 }
 
 // comment is the table's comment; its first word is how we know the table again.
@@ -175,6 +177,9 @@ func (b *builder) delRules(chain string) {
 }
 
 func (b *builder) addRule(chain string, exprs ...expr.Any) {
+	if chain == banChain {
+		b.lookups++
+	}
 	b.add(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "a rule of chain "+chain)
 	b.attrString(unix.NFTA_RULE_TABLE, b.table)
 	b.attrString(unix.NFTA_RULE_CHAIN, chain)

@@ -62,7 +62,7 @@ func (n *NFTables) Sync(ctx context.Context, live iter.Seq[pipeline.Action]) err
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			n.sets, n.handles = nil, nil
+			n.sets = nil
 		case !errors.As(err, &kernel) && ctx.Err() == nil:
 			n.hangUp()
 		default:

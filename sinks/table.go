@@ -61,44 +61,71 @@ type layout struct {
 	owner   uint32 // the socket that alone may change it; 0 if anybody may
 	dormant bool
 	sets    []string
-	chains  map[string]hook // with hook{} for those that stand at none
+	bans    chain // the chain with the lookups
+	refuse  chain // and the one that says no
 }
 
-// inspect reads a table's layout. What changes meanwhile is read again.
+// A chain is what the kernel tells of one.
+type chain struct {
+	exists bool
+	hook   hook
+	rules  uint32
+}
+
+// inspect reads a table's layout.
 func inspect(s *socket, b *batch, table string) (l layout, err error) {
+	if l, err = inspectTable(s, b, table); err != nil || !l.exists {
+		return l, err
+	}
+	if l.bans, err = inspectChain(s, b, table, banChain); err != nil {
+		return l, err
+	}
+	if l.refuse, err = inspectChain(s, b, table, refuseChain); err != nil {
+		return l, err
+	}
+	found := make(map[string]bool)
 	for range maxTries {
-		if l, err = inspectTable(s, b, table); err != nil || !l.exists {
-			return l, err
-		}
-		var i1, i2 bool
 		b.begin(s.seq)
 		b.add(unix.NFT_MSG_GETSET, 0, "sets of table "+table)
 		b.attrString(unix.NFTA_SET_TABLE, table)
-		i1, err = s.ask(b, unix.NLM_F_DUMP, func(attrs []byte) { l.sets = append(l.sets, text(attribute(attrs, unix.NFTA_SET_NAME))) })
+		interrupted, err := s.ask(b, unix.NLM_F_DUMP, func(attrs []byte) { found[text(attribute(attrs, unix.NFTA_SET_NAME))] = true })
 		if err != nil {
 			return l, err
 		}
-		b.begin(s.seq)
-		b.add(unix.NFT_MSG_GETCHAIN, 0, "chains of table "+table)
-		b.attrString(unix.NFTA_CHAIN_TABLE, table)
-		i2, err = s.ask(b, unix.NLM_F_DUMP, func(attrs []byte) {
-			if text(attribute(attrs, unix.NFTA_CHAIN_TABLE)) == table { // Linux filters only since 6.4
-				l.chains[text(attribute(attrs, unix.NFTA_CHAIN_NAME))] = readHook(attribute(attrs, unix.NFTA_CHAIN_HOOK))
-			}
-		})
-		if err != nil || !i1 && !i2 {
-			return l, err
+		if !interrupted {
+			break
 		}
+		// Where others change rules all the time there may never be a quiet moment. A set that is
+		// overlooked in all tries is found again when it is needed.
 	}
-	return l, fmt.Errorf("table %s: others keep changing the rules", table)
+	l.sets = slices.Sorted(maps.Keys(found))
+	return l, nil
 }
 
-func inspectTable(s *socket, b *batch, table string) (layout, error) {
-	l := layout{chains: make(map[string]hook)}
+func inspectChain(s *socket, b *batch, table, name string) (c chain, err error) {
+	b.begin(s.seq)
+	b.add(unix.NFT_MSG_GETCHAIN, 0, "chain "+name)
+	b.attrString(unix.NFTA_CHAIN_TABLE, table)
+	b.attrString(unix.NFTA_CHAIN_NAME, name)
+	_, err = s.ask(b, 0, func(attrs []byte) {
+		h := attribute(attrs, unix.NFTA_CHAIN_HOOK)
+		c = chain{
+			exists: true,
+			hook:   hook{num: number32(attribute(h, unix.NFTA_HOOK_HOOKNUM)), priority: int32(number32(attribute(h, unix.NFTA_HOOK_PRIORITY)))},
+			rules:  number32(attribute(attrs, unix.NFTA_CHAIN_USE)),
+		}
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return c, nil
+	}
+	return c, err
+}
+
+func inspectTable(s *socket, b *batch, table string) (l layout, err error) {
 	b.begin(s.seq)
 	b.add(unix.NFT_MSG_GETTABLE, 0, "table "+table)
 	b.attrString(unix.NFTA_TABLE_NAME, table)
-	_, err := s.ask(b, 0, func(attrs []byte) {
+	_, err = s.ask(b, 0, func(attrs []byte) {
 		l.exists = true
 		l.owner = number32(attribute(attrs, tableOwner))
 		l.dormant = number32(attribute(attrs, unix.NFTA_TABLE_FLAGS))&tableDormant != 0
@@ -110,10 +137,6 @@ func inspectTable(s *socket, b *batch, table string) (layout, error) {
 		return l, nil
 	}
 	return l, err
-}
-
-func readHook(attrs []byte) hook {
-	return hook{num: number32(attribute(attrs, unix.NFTA_HOOK_HOOKNUM)), priority: int32(number32(attribute(attrs, unix.NFTA_HOOK_PRIORITY)))}
 }
 
 // foreign says why a table is not ours to change, or nil.
@@ -134,23 +157,21 @@ func (l layout) foreign(table string, port uint32) error {
 const maxScopes = 64
 
 // write puts into the batch what makes layout l hold our chain and the sets of scopes, with their rules. Of the
-// sets that are there, those in keep stay.
-func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope, keep map[scope]bool) error {
+// sets that are there, those in keep stay. rules is the number of rules in our chain.
+func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope, keep map[scope]bool) (rules uint32, err error) {
 	w := n.builder(b)
 	if l.exists {
 		w.addTable(0)
 	} else {
 		w.addTable(unix.NLM_F_EXCL)
 	}
-	was, stands := l.chains[banChain]
-	_, refuses := l.chains[refuseChain]
-	if stands {
+	if l.bans.exists {
 		w.delRules(banChain)
-		if was != h { // a chain cannot move
+		if l.bans.hook != h { // a chain cannot move
 			w.delChain(banChain)
 		}
 	}
-	if refuses {
+	if l.refuse.exists {
 		w.delRules(refuseChain)
 		w.delChain(refuseChain)
 	}
@@ -167,7 +188,8 @@ func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope, keep map[sc
 	}
 	w.addChain(banChain, &h)
 	w.addGuards(n.KeepOutgoing)
-	return cmp.Or(w.addScopes(scopes), w.err)
+	err = w.addScopes(scopes)
+	return w.lookups, err
 }
 
 func (n *NFTables) builder(b *batch) builder {
@@ -210,7 +232,8 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 	all := slices.SortedFunc(maps.Keys(want), compareScopes)
 	first := all[:min(len(all), maxScopes)]
 	n.batch.begin(n.sock.seq + 1)
-	if err := n.write(&n.batch, l, h, first, want); err != nil {
+	rules, err := n.write(&n.batch, l, h, first, want)
+	if err != nil {
 		return err
 	}
 	err = n.sock.commit(&n.batch, false)
@@ -226,6 +249,7 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 	case err != nil:
 		return err
 	}
+	n.rules = rules
 	n.sets = make(map[scope]bool, len(all))
 	for _, s := range first {
 		n.sets[s] = true
@@ -234,10 +258,7 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 	if err := n.learn(); err != nil {
 		return err
 	}
-	if len(all) > len(first) {
-		return n.extend(all[len(first):])
-	}
-	return n.noteHandles()
+	return n.extend(all[len(first):])
 }
 
 // learn tries, once and in a set that no rule uses, whether this kernel moves the end of an element that is
@@ -293,9 +314,6 @@ func (n *NFTables) extend(scopes []scope) error {
 	if n.sets == nil {
 		return n.build(scopes, false)
 	}
-	if len(scopes) == 0 {
-		return nil
-	}
 	for some := range slices.Chunk(scopes, maxScopes) {
 		w := n.builder(&n.batch)
 		w.begin(n.sock.seq + 1)
@@ -305,40 +323,17 @@ func (n *NFTables) extend(scopes []scope) error {
 		if err := n.sock.commit(&n.batch, false); err != nil {
 			return err
 		}
+		n.rules += w.lookups
 		for _, s := range some {
 			n.sets[s] = true
 		}
 	}
-	return n.noteHandles()
-}
-
-func (n *NFTables) noteHandles() (err error) {
-	n.handles, err = n.ruleHandles()
-	return err
-}
-
-// ruleHandles reads the handles of the rules in our chain. The kernel never gives one twice, so they tell
-// our rules from any that somebody put in their place.
-func (n *NFTables) ruleHandles() ([]uint64, error) {
-	for range maxTries {
-		var handles []uint64
-		n.batch.begin(n.sock.seq)
-		n.batch.add(unix.NFT_MSG_GETRULE, 0, "rules of table "+n.table())
-		n.batch.attrString(unix.NFTA_RULE_TABLE, n.table())
-		n.batch.attrString(unix.NFTA_RULE_CHAIN, banChain)
-		interrupted, err := n.sock.ask(&n.batch, unix.NLM_F_DUMP, func(attrs []byte) {
-			handles = append(handles, number64(attribute(attrs, unix.NFTA_RULE_HANDLE)))
-		})
-		if err != nil || !interrupted {
-			return handles, err
-		}
-	}
-	return nil, fmt.Errorf("table %s: others keep changing the rules", n.table())
+	return nil
 }
 
 // lost notes that the table is not what we left, and that Watch must have the live bans put back.
 func (n *NFTables) lost() {
-	n.sets, n.handles = nil, nil
+	n.sets = nil
 	if n.notices != nil {
 		n.notices.note()
 	}
@@ -375,7 +370,7 @@ func (n *NFTables) Probe(ctx context.Context) error {
 	}
 	b.begin(s.seq + 1)
 	// One scope of each form, so that each form of rule is tried.
-	if err := n.write(&b, l, h, append(hosts(), scope{bits: 24, ports: "22,80-443"}, scope{v6: true, bits: 64, ports: "22"}), keep); err != nil {
+	if _, err := n.write(&b, l, h, append(hosts(), scope{bits: 24, ports: "22,80-443"}, scope{v6: true, bits: 64, ports: "22"}), keep); err != nil {
 		return err
 	}
 	if err := s.commit(&b, true); err != nil {
@@ -415,7 +410,7 @@ func (n *NFTables) Flush(ctx context.Context) (removed bool, err error) {
 	if err != nil {
 		return false, n.explain(err)
 	}
-	n.sets, n.handles = nil, nil
+	n.sets = nil
 	return true, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -172,7 +171,7 @@ func (n *NFTables) notice(ctx context.Context, w *notices, deadline time.Time) (
 	if flushed {
 		n.log().Warn("table was removed by hand; the bans in it are lifted", zap.String("table", n.table()))
 		n.mu.Lock()
-		n.sets, n.handles = nil, nil
+		n.sets = nil
 		n.mu.Unlock()
 		return "", "", nil
 	}
@@ -248,7 +247,7 @@ func (n *NFTables) audit() (what string, err error) {
 		n.hangUp()
 	}
 	if what != "" {
-		n.sets, n.handles = nil, nil
+		n.sets = nil
 	}
 	return what, err
 }
@@ -261,14 +260,18 @@ func (n *NFTables) examine() (what string, err error) {
 	if !l.exists || l.dormant {
 		return "table", nil
 	}
-	handles, err := n.ruleHandles()
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	h, err := n.options()
+	if err != nil {
 		return "", err
 	}
-	for _, h := range n.handles {
-		if !slices.Contains(handles, h) { // somebody's additional rules are let be
-			return "rule", nil
-		}
+	c, err := inspectChain(n.sock, &n.batch, n.table(), banChain)
+	switch {
+	case err != nil:
+		return "", err
+	case !c.exists || c.hook != h:
+		return "chain", nil
+	case c.rules < n.rules: // somebody's additional ones are let be
+		return "rule", nil
 	}
 	return "", nil
 }

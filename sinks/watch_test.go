@@ -92,11 +92,7 @@ func TestWatchOverlooksBulk(t *testing.T) {
 	if err := n.Sync(t.Context(), slices.Values(hostsFrom(0, 20_000))); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := n.Watch(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want Watch to go on", err)
-	}
+	expectQuiet(t, n)
 }
 
 // Flush by another process is its operator's word: the bans are not put back, the next one is.
@@ -150,6 +146,65 @@ func TestApplyFindsTableGone(t *testing.T) {
 	if err := n.Watch(ctx); err != nil {
 		t.Errorf("got %v, want nil", err)
 	}
+	expectQuiet(t, n)
+}
+
+// expectQuiet expects Watch to see nothing more.
+func expectQuiet(t *testing.T, n *NFTables) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if err := n.Watch(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > passes {
+		t.Errorf("got %v after %v, want Watch to go on until its context is done", err, time.Since(start))
+	}
+}
+
+// A Sync puts everything right, so nothing of before counts any more; nor does what we flush ourselves.
+func TestWatchAfterSync(t *testing.T) {
+	n := newNFTables(t)
+	live := []pipeline.Action{ban("192.0.2.7/32", time.Now().Add(time.Hour))}
+	for range 2 {
+		if err := n.Apply(t.Context(), live); err != nil {
+			t.Fatal(err)
+		}
+		nft(t, "delete table inet test")
+		n.notices.drain()
+	}
+	if err := n.Apply(t.Context(), live); err != nil { // finds the table gone
+		t.Fatal(err)
+	}
+	if err := n.Sync(t.Context(), slices.Values(live)); err != nil {
+		t.Fatal(err)
+	}
+	expectQuiet(t, n)
+	if _, err := n.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Apply(t.Context(), live); err != nil {
+		t.Fatal(err)
+	}
+	expectQuiet(t, n)
+}
+
+// What has piled up is answered with one Sync.
+func TestWatchOnce(t *testing.T) {
+	n := newNFTables(t)
+	live := []pipeline.Action{ban("192.0.2.7/32", time.Now().Add(time.Hour))}
+	if err := n.Sync(t.Context(), slices.Values(live)); err != nil {
+		t.Fatal(err)
+	}
+	nft(t, "delete element inet test ban4 { 192.0.2.7 }")
+	nft(t, "flush set inet test ban4")
+	nft(t, "flush table inet test")
+	nft(t, "delete table inet test")
+	if err := n.Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Sync(t.Context(), slices.Values(live)); err != nil {
+		t.Fatal(err)
+	}
+	expectQuiet(t, n)
 }
 
 // The audit finds what no notice told.
@@ -157,9 +212,10 @@ func TestAudit(t *testing.T) {
 	for _, c := range []struct{ commands, want string }{
 		{"flush table inet test", "rule"},
 		{"flush chain inet test bans\nadd rule inet test bans drop", "rule"},
+		{"flush chain inet test bans\ndelete chain inet test bans\nadd chain inet test bans", "chain"},
 		{"delete table inet test", "table"},
 		{"add table inet test { flags dormant; }", "table"},
-		{"flush chain inet test bans\ndelete chain inet test bans", "rule"},
+		{"flush chain inet test bans\ndelete chain inet test bans", "chain"},
 		{"insert rule inet test bans ip saddr 192.0.2.99 accept", ""},
 	} {
 		t.Run(c.commands, func(t *testing.T) {
@@ -228,34 +284,58 @@ func TestFight(t *testing.T) {
 	})
 }
 
-// A socket that is out of step is given up, and the work done over a new one.
-func TestOutOfStep(t *testing.T) {
-	n := newNFTables(t)
-	until := time.Now().Add(time.Hour)
-	if err := n.Apply(t.Context(), []pipeline.Action{ban("192.0.2.7/32", until)}); err != nil {
+// question asks for the table over s.
+func question(t *testing.T, s *socket) {
+	var b batch
+	b.begin(s.seq)
+	b.add(unix.NFT_MSG_GETTABLE, 0, "")
+	b.attrString(unix.NFTA_TABLE_NAME, "test")
+	if err := s.send(b.buf[headerLen:]); err != nil {
 		t.Fatal(err)
 	}
-	for name, spoil := range map[string]func(){
-		"an answer of before": func() {
-			var b batch
-			b.begin(1)
-			b.add(unix.NFT_MSG_GETTABLE, 0, "")
-			b.attrString(unix.NFTA_TABLE_NAME, "test")
-			if err := n.sock.send(b.buf[headerLen:]); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"a closed socket": func() { n.sock.close() },
+}
+
+// acknowledged sends a batch over s whose acknowledgement nobody reads.
+func acknowledged(t *testing.T, s *socket) {
+	var b batch
+	b.begin(s.seq + 1)
+	w := builder{batch: &b, table: "test"}
+	w.addTable(0)
+	s.seq = b.end(false) + 1
+	if err := s.send(b.buf); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A socket that is out of step is given up, and the work done over a new one.
+func TestOutOfStep(t *testing.T) {
+	until := time.Now().Add(time.Hour)
+	for name, spoil := range map[string]func(*testing.T, *socket){
+		"an answer of before":           question,
+		"an acknowledgement of before":  acknowledged,
+		"a socket that somebody closed": func(_ *testing.T, s *socket) { s.close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			spoil()
-			next := ban("192.0.2.8/32", until)
+			n := newNFTables(t)
+			first, next := ban("192.0.2.7/32", until), ban("192.0.2.8/32", until)
+			if err := n.Apply(t.Context(), []pipeline.Action{first}); err != nil {
+				t.Fatal(err)
+			}
+			was := n.sock
+			spoil(t, n.sock)
 			if err := n.Apply(t.Context(), []pipeline.Action{next}); err != nil {
 				t.Fatal(err)
 			}
-			spoil()
+			if n.sock == was {
+				t.Error("Apply: got the same socket, want a new one")
+			}
+			was = n.sock
+			spoil(t, n.sock)
 			if err := n.Sync(t.Context(), slices.Values([]pipeline.Action{next})); err != nil {
 				t.Fatal(err)
+			}
+			if n.sock == was {
+				t.Error("Sync: got the same socket, want a new one")
 			}
 			expectHeld(t, n, next)
 		})

@@ -42,7 +42,8 @@ func checkSync(ctx context.Context, b *Backend) error {
 	return errors.Join(sync(b.many()...), sync(), sync(live...))
 }
 
-// watching runs Watch beside do and returns what Watch said within the time limit, or errWatches.
+// watching runs Watch beside do and returns what Watch said within the time limit, or errWatches. Then it is
+// cancelled, and must end.
 func watching(ctx context.Context, k pipeline.Keeper, limit time.Duration, do func(cancel func()) error) (error, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	said := make(chan error, 1)
@@ -55,7 +56,11 @@ func watching(ctx context.Context, k pipeline.Keeper, limit time.Duration, do fu
 	case <-time.After(limit):
 		watch = errWatches
 		cancel()
-		<-said
+		select {
+		case <-said:
+		case <-time.After(5 * time.Second):
+			err = errors.Join(err, errors.New("its context is done, but Watch goes on"))
+		}
 	}
 	return watch, err
 }
@@ -67,7 +72,8 @@ func checkWatchDone(ctx context.Context, b *Backend) error {
 	if watch == nil || watch == errWatches {
 		return fmt.Errorf("a done context: got %v, want the context's error", watch)
 	}
-	return nil
+	_, err := watching(ctx, b.Sink.(pipeline.Keeper), 50*time.Millisecond, func(func()) error { return nil })
+	return err
 }
 
 // A Watch that takes the sink's own work for somebody else's leads to a Sync without end.

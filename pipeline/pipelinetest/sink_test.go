@@ -167,6 +167,16 @@ func (m *memory) Watch(ctx context.Context) error {
 	case "Watch ends well":
 		<-ctx.Done()
 		return nil
+	case "Watch has no end":
+		if ctx.Err() == nil {
+			ctx = context.WithoutCancel(ctx)
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-time.After(time.Minute):
+		}
+		return ctx.Err()
 	case "Watch forgets what it missed":
 		select {
 		case <-changed:
@@ -235,6 +245,7 @@ func TestSinkFaults(t *testing.T) {
 		{"Sync only adds", "Sync makes it exact"},
 		{"Sync keeps old ends", "Sync makes it exact"},
 		{"Watch ends well", "Watch ends with its context"},
+		{"Watch has no end", "Watch ends with its context"},
 		{"own work shows", "Watch overlooks the sink's own work"},
 		{"Watch is blind", "Watch sees others"},
 		{"Watch forgets what it missed", "Watch sees others"},
@@ -248,6 +259,7 @@ func TestSinkFaults(t *testing.T) {
 				i := slices.IndexFunc(checks, func(check sinkCheck) bool { return check.name == c.check })
 				b := newMemory(c.fault).backend()
 				err := checks[i].run(t.Context(), &b)
+				time.Sleep(time.Hour) // whatever still runs
 				if err == nil {
 					t.Fatalf("%s: got no error from a sink with the fault %q", c.check, c.fault)
 				}
