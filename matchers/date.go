@@ -15,11 +15,11 @@ import (
 // is taken. A source can thus change the reading of 02-03-2026 (it is month first after
 // a 02-13-2026), but nothing that is written behind a date can take its place.
 type Dates struct {
-	programs []*dateProgram
+	programs []*dateProgram // nil where a fast twin stands for them
+	names    []string       // of the programs: the alternative as it was written
+	family   []int          // of the programs: the forms of one template have the same
 	groups   []dateGroup
-	family   []int // of a program: the forms of one template have the same
 	loc      *time.Location
-	zones    zoneTable
 	ahead    int64 // DateOptions.Ahead in seconds
 	textual  bool  // a date's text alone tells what it means: Finder may remember it
 }
@@ -40,7 +40,12 @@ type DateOptions struct {
 // Back-references are taken to groups of single characters only, look-arounds to a few characters. An
 // error names the alternative and the byte.
 func NewDates(patterns []string, opts DateOptions) (*Dates, error) {
-	d := &Dates{loc: opts.Location, zones: newZoneTable()}
+	return newDates(patterns, opts, false)
+}
+
+// newDates is NewDates. It compiles programs where they are run: for alternatives without a fast twin, or for all.
+func newDates(patterns []string, opts DateOptions, all bool) (*Dates, error) {
+	d := &Dates{loc: opts.Location}
 	if d.loc == nil {
 		d.loc = time.Local
 	}
@@ -49,13 +54,19 @@ func NewDates(patterns []string, opts DateOptions) (*Dates, error) {
 	}
 	list := expandTemplates(patterns)
 	d.groups = list.groups
-	for _, t := range list.all {
-		p, err := t.compile()
-		if err != nil {
-			return nil, fmt.Errorf("datepattern %q: %w", t.name, err)
+	d.programs = make([]*dateProgram, len(list.all))
+	for _, g := range list.groups {
+		for i := g.from; i < g.to; i++ {
+			t := list.all[i]
+			d.names, d.family = append(d.names, t.name), append(d.family, t.family)
+			if g.fast != nil && !all {
+				continue
+			}
+			var err error
+			if d.programs[i], err = t.compile(); err != nil {
+				return nil, fmt.Errorf("datepattern %q: %w", t.name, err)
+			}
 		}
-		d.programs = append(d.programs, p)
-		d.family = append(d.family, t.family)
 	}
 	d.textual = len(patterns) < 2
 	return d, nil

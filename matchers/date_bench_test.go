@@ -2,6 +2,7 @@ package matchers
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,18 @@ func cpuTime(b *testing.B) func() {
 	return func() {
 		b.ReportMetric(float64(used()-from)/float64(b.N), "cpu-ns/op")
 		runtime.UnlockOSThread()
+	}
+}
+
+// BenchmarkNewDates compiles datepatterns.
+func BenchmarkNewDates(b *testing.B) {
+	for _, patterns := range [][]string{{}, {`^[^\[]*\[({DATE})`}, {`^%Y-%m-%d %H:%M:%S`}} {
+		b.Run(strings.Join(patterns, ","), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				mustDates(b, time.UTC, patterns...)
+			}
+		})
 	}
 }
 

@@ -165,9 +165,7 @@ func TestDatesYear(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := mustDates(t, time.UTC)
-			for _, f := range []*Finder{d.Finder(), {dates: d, last: -1, slow: true, clock: zoneClock{loc: time.UTC}, now: zoneClock{loc: time.UTC}}} {
-				f.scans[0].memo, f.scans[1].memo = &f.memo, &f.memo
+			for _, f := range []*Finder{mustDates(t, time.UTC).Finder(), slowDates(t, time.UTC).Finder()} {
 				for range 2 { // the second time from what is remembered
 					span, _ := f.Find([]byte(c.line + " x"))
 					at, ok := f.Time([]byte(c.line+" x"), span, ref)
@@ -266,16 +264,17 @@ func TestDatesAllocate(t *testing.T) {
 		if c.pattern != "" {
 			patterns = []string{c.pattern}
 		}
-		d := mustDates(t, berlin(t), append(patterns, "%Y %d %b x")...)
-		for _, slow := range []bool{false, true} {
+		for i, d := range []*Dates{
+			mustDates(t, berlin(t), patterns...), slowDates(t, berlin(t), patterns...),
+			mustDates(t, berlin(t), append(patterns, `%Y-%j %A %B %d x`)...),
+		} {
 			f, line := d.Finder(), []byte(c.line)
-			f.slow = slow
 			f.Find(line)
 			if n := testing.AllocsPerRun(10, func() {
 				span, _ := f.Find(line)
 				f.Time(line, span, ref)
 			}); n != 0 {
-				t.Errorf("%s, slow %v: got %v allocations, want 0", c.name, slow, n)
+				t.Errorf("%s, %d: got %v allocations, want 0", c.name, i, n)
 			}
 		}
 	}
@@ -289,7 +288,7 @@ func TestDatesLongLine(t *testing.T) {
 	} {
 		for _, unit := range []string{"a", "1", "a --", "1 ", "20", "Jan "} {
 			t.Run(fmt.Sprintf("%s %s", pattern, unit), func(t *testing.T) {
-				d := mustDates(t, time.UTC, pattern)
+				d := slowDates(t, time.UTC, pattern)
 				f := d.Finder()
 				line := []byte(strings.Repeat(unit, 65536/len(unit)))
 				f.Find(line)

@@ -15,7 +15,6 @@ type Finder struct {
 	slots      dateSlots   // what the programs found
 	scans      [2]dateScan // what their fast twins found: the best is scans[scan]
 	scan       int
-	slow       bool       // no fast twins
 	monthFirst *dateGroup // in which 02-03-2026 begins with the month: the last line had a 02-13-2026
 	clock      zoneClock  // for the lines' times
 	now        zoneClock  // for the reference
@@ -45,7 +44,7 @@ func (f *Finder) Pattern() string {
 	if f.last < 0 {
 		return ""
 	}
-	return f.dates.programs[f.last].text
+	return f.dates.names[f.last]
 }
 
 // Time reads the date that Find found at span. ref stands for the clock: a date without a year is given the last
@@ -112,7 +111,7 @@ func (f *Finder) fields(h dateHit, line []byte, now int64) (*dateFields, bool) {
 	s := &f.scans[f.scan]
 	if !h.fast {
 		var ok bool
-		s.dateFields, ok = f.dates.fields(&f.slots, line, now)
+		s.dateFields, ok = readDate(&f.slots, line, now)
 		s.bare = f.dates.programs[h.program].bare(&f.slots)
 		if !ok {
 			return nil, false
@@ -120,7 +119,7 @@ func (f *Finder) fields(h dateHit, line []byte, now int64) (*dateFields, bool) {
 	} else if s.bad || !s.absolute && !s.valid() {
 		return nil, false
 	} else if s.nameEnd > 0 {
-		s.east, s.zoned = f.dates.zones.seconds(line[s.nameStart:s.nameEnd])
+		s.east, s.zoned = zones().seconds(line[s.nameStart:s.nameEnd])
 	}
 	if s.bare > 0 && !s.longFraction(line) {
 		s.bare = 0

@@ -15,7 +15,7 @@ func (h dateHit) span() pipeline.Span { return pipeline.Span{Start: int(h.cut[0]
 
 // single is the fast family of a datepattern that is one, else nil.
 func (f *Finder) single() *dateFast {
-	if len(f.dates.groups) > 1 || f.slow {
+	if len(f.dates.groups) > 1 {
 		return nil
 	}
 	return f.dates.groups[0].fast
@@ -75,7 +75,7 @@ func (f *Finder) searchAll(line []byte) (best dateHit, ok bool) {
 
 // ask puts what a group finds into best if its place is better; only what the remembered template finds, if remembered.
 func (f *Finder) ask(g *dateGroup, line []byte, best *dateHit, remembered bool) {
-	if g.fast != nil && !f.slow {
+	if g.fast != nil {
 		s := &f.scans[1-f.scan]
 		s.monthFirst = f.monthFirst == g
 		if h, ok := g.fast.find(s, line); ok && h.place < best.place && (!remembered || f.same(h.program)) {

@@ -5,7 +5,6 @@ import "errors"
 // A dateProgram is one datepattern, compiled for a matcher that tries the alternatives in Python's order. It is
 // immutable.
 type dateProgram struct {
-	text     string
 	inst     []dateInst
 	anchored bool // begins at the line's start or ends at its end: found there, it needs no comparison with others
 	first    byteSet
@@ -49,13 +48,13 @@ type dateInst struct {
 const maxProgram = 20000
 
 // compileDate makes a program of a whole pattern.
-func compileDate(n *dateNode, t dateTemplate) (*dateProgram, error) {
+func compileDate(n *dateNode) (*dateProgram, error) {
 	c := dateCompiler{}
 	if err := c.node(n, dateFollow{byteSet{}.negate(), true}); err != nil {
 		return nil, err
 	}
 	c.emit(dateInst{op: dateOpMatch})
-	p := &dateProgram{text: t.name, inst: c.inst}
+	p := &dateProgram{inst: c.inst}
 	p.first, p.anyFirst = firstBytes(n)
 	for i := range p.inst {
 		in := &p.inst[i]

@@ -1,7 +1,7 @@
 package matchers
 
-// fields reads what a matcher has found.
-func (d *Dates) fields(slots *dateSlots, line []byte, ref int64) (f dateFields, ok bool) {
+// readDate reads what a matcher has found.
+func readDate(slots *dateSlots, line []byte, ref int64) (f dateFields, ok bool) {
 	text := func(s dateSlot) []byte {
 		if slots[s][0] < 0 {
 			return nil
@@ -24,7 +24,7 @@ func (d *Dates) fields(slots *dateSlots, line []byte, ref int64) (f dateFields, 
 	if !f.valid() {
 		return f, false
 	}
-	d.zone(&f, text)
+	f.zone(text)
 	if t := text(slotYear); t != nil {
 		if f.year = number(t); f.year == 0 {
 			return f, false
@@ -51,7 +51,7 @@ func absolute(f *dateFields, text func(dateSlot) []byte) (ok, done bool) {
 
 // zone reads the zone that the date names. A name that is not known, such as a word that happens to stand before the
 // date, counts as none.
-func (d *Dates) zone(f *dateFields, text func(dateSlot) []byte) {
+func (f *dateFields) zone(text func(dateSlot) []byte) {
 	t := text(slotOffset)
 	if t == nil {
 		t = text(slotZone)
@@ -60,7 +60,7 @@ func (d *Dates) zone(f *dateFields, text func(dateSlot) []byte) {
 		f.zoned = t != nil
 		return
 	}
-	f.east, f.zoned = d.zones.seconds(t)
+	f.east, f.zoned = zones().seconds(t)
 }
 
 // calendar reads the day: by month and day, by the day of the year, or by week and weekday.

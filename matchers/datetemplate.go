@@ -194,7 +194,7 @@ func (t dateTemplate) compile() (*dateProgram, error) {
 	if t.bound {
 		cat.sub = append(cat.sub, &dateNode{op: dateNodeAssert, assert: assertOutside})
 	}
-	return compileDate(cat, t)
+	return compileDate(cat)
 }
 
 // whole makes the first group the one that is cut out; if the pattern has no plain bracket, that is all of it but its anchors.

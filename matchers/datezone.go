@@ -2,7 +2,9 @@ package matchers
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -50,8 +52,11 @@ const zoneHours = `
 13 FJST NZDT
 `
 
-// zoneTable is zoneHours in seconds; it is built once per Dates and then only read.
+// A zoneTable is zoneHours in seconds.
 type zoneTable map[string]int
+
+// zones is the table, built when it is first needed and then only read.
+var zones = sync.OnceValue(newZoneTable)
 
 func newZoneTable() zoneTable {
 	t := zoneTable{}
@@ -60,8 +65,10 @@ func newZoneTable() zoneTable {
 		if len(words) == 0 {
 			continue
 		}
-		var hours float64
-		fmt.Sscan(words[0], &hours)
+		hours, err := strconv.ParseFloat(words[0], 64)
+		if err != nil {
+			panic(err) // the table above is wrong
+		}
 		for _, name := range words[1:] {
 			t[name] = int(hours * 3600)
 		}
@@ -105,7 +112,7 @@ func offsetSeconds(text []byte) int {
 func DateZone(name string) (*time.Location, error) {
 	text := []byte(name)
 	if w := letterExOffset.match(text, 0, false); len(text) > 0 && int(w&0xff) == len(text) {
-		if east, ok := newZoneTable().seconds(text); ok {
+		if east, ok := zones().seconds(text); ok {
 			return time.FixedZone(name, east), nil
 		}
 	}
