@@ -3,6 +3,7 @@ package sources
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"slices"
@@ -253,6 +254,20 @@ func (f *Files) enqueue(fl *follower) {
 	case f.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Close closes the files. It may be called when nobody reads any more; a program that ends need not.
+func (f *Files) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for _, fl := range f.files {
+		for _, g := range fl.gens {
+			errs = append(errs, g.file.Close())
+		}
+		fl.gens, fl.cur = nil, nil
+	}
+	return errors.Join(errs...)
 }
 
 // Stats has an element for each file that is or was followed. It may be called at any time.

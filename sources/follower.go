@@ -106,7 +106,7 @@ func (fl *follower) keeps(i int, linger time.Duration, now time.Time) bool {
 
 // remember keeps what tells a file from others after it is closed.
 func (fl *follower) remember(k known) {
-	if !k.head.tells() {
+	if k.head.n == 0 {
 		return
 	}
 	if len(fl.past) == maxPast {

@@ -183,7 +183,9 @@ func (fl *follower) isCopy(g *generation) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(fl.past, func(k known) bool { return k.head.tells() && k.head.begins(g.file) })
+	return slices.ContainsFunc(fl.past, func(k known) bool {
+		return (k.head.tells() || k.id == g.id) && k.head.begins(g.file)
+	})
 }
 
 // truncated begins g anew. What was written to it and not read before it was truncated is in the copy
