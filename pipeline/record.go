@@ -26,7 +26,7 @@ type Record struct {
 	Line   []byte            // as read, without the newline; hostile bytes that belong to the Batch
 	Date   Span              // the bytes of Line that hold its date, cut out before matching; empty if none
 	Time   time.Time         // when it happened: decoded on a hit, the read time until then
-	Fields map[string]string // the journal's trusted fields; nil elsewhere
+	Fields map[string]string // the journal's trusted fields, shared by records and never changed; nil elsewhere
 	Kind   Kind
 	Dated  bool       // Time is the entry's own, given by the source: the journal; Line has no date then
 	Cut    bool       // Line is not the whole line: it was too long for the source, or its end was never written

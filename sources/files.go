@@ -151,7 +151,8 @@ func (f *Files) take(b *pipeline.Batch) bool {
 		default:
 			fl.retire(b, f, now)
 		}
-		if len(b.Records) > first {
+		if len(b.Records) > first || fl.moved {
+			fl.moved = false
 			b.Source, b.Live = fl.source, live
 			b.Cursor = fl.appendCursor(b.Cursor[:0], time.Now()) // the clock that files are stamped with
 			fl.stats.count(b, first, now)

@@ -22,7 +22,7 @@ func (f *Files) place(fl *follower, g *generation) error {
 		if f.opt.Once {
 			return nil
 		}
-		return g.seekEnd(size, f.buf)
+		return fl.skip(g, size, f.buf)
 	}
 	from := f.opt.From(fl.path)
 	if from.IsZero() {
@@ -35,10 +35,17 @@ func (f *Files) place(fl *follower, g *generation) error {
 			return err
 		}
 		if off >= 0 {
+			fl.moved = true
 			return g.seek(off)
 		}
 	}
-	return g.seekEnd(size, f.buf)
+	return fl.skip(g, size, f.buf)
+}
+
+// skip has reading start at the end of the file.
+func (fl *follower) skip(g *generation, size int64, buf []byte) error {
+	fl.moved = size > 0
+	return g.seekEnd(size, buf)
 }
 
 // seekEnd moves to the end of the file, or to the beginning of its last line if that is not finished.

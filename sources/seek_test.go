@@ -68,6 +68,16 @@ func TestFilesWithoutDatesStartAtTheEnd(t *testing.T) {
 	}
 }
 
+// Where it was said to read from the end, nothing is lost either, though no line was read before a restart.
+func TestFilesSaveWhereTheyStart(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}})
+	f.append("log", "old\n")
+	f.wants()
+	f.append("log", "while we are away\n")
+	f.restart()
+	f.wants("log: while we are away")
+}
+
 // What is made while we are away is read from its beginning, dates or not.
 func TestFilesReadNewOnesAfterARestart(t *testing.T) {
 	f := follow(t, FilesOptions{Paths: []string{"*.log"}})

@@ -303,7 +303,13 @@ func goRead(ctx context.Context, s pipeline.Source) <-chan *sourceRead {
 	done := make(chan *sourceRead, 1)
 	go func() {
 		r := &sourceRead{}
-		r.err = s.Read(ctx, &r.batch)
+		for r.err == nil && len(r.batch.Records) == 0 {
+			r.batch = pipeline.Batch{}
+			r.err = s.Read(ctx, &r.batch)
+			if r.batch.Cursor == nil {
+				break // with one, it says only where it stands
+			}
+		}
 		done <- r
 	}()
 	return done
