@@ -16,23 +16,33 @@ type banKey struct {
 
 // A liveBan is what Decide knows of a live one. It is kept small, since there may be a million.
 type liveBan struct {
+	since   int64 // unix s; 0: nobody knows
 	until   time.Time
 	ports   []PortRange
 	reason  string
 	hits    int
 	observe bool
+	forced  bool
 }
 
 func newLiveBan(a Action) liveBan {
-	return liveBan{until: a.Until, ports: a.Ports, reason: a.Reason, hits: a.Hits, observe: a.Observe}
+	b := liveBan{until: a.Until, ports: a.Ports, reason: a.Reason, hits: a.Hits, observe: a.Observe, forced: a.Forced}
+	if !a.Since.IsZero() {
+		b.since = a.Since.Unix()
+	}
+	return b
 }
 
 // action is the ban in full.
 func (b liveBan) action(k banKey) Action {
-	return Action{
+	a := Action{
 		Op: Ban, Prefix: k.prefix, Ports: b.ports, Jail: k.jail, Until: b.until,
-		Hits: b.hits, Observe: b.observe, Reason: b.reason,
+		Hits: b.hits, Observe: b.observe, Forced: b.forced, Reason: b.reason,
 	}
+	if b.since != 0 {
+		a.Since = time.Unix(b.since, 0)
+	}
+	return a
 }
 
 // bytes is the key in the state: the jail, a zero byte, the 16 bytes of the address (v4 mapped into v6), the
@@ -65,20 +75,36 @@ func parseBanKey(b []byte, before string) (banKey, error) {
 // banVersion is the first byte of a saved ban.
 const banVersion = 1
 
-// encode writes what the key does not say: version, flags (1 observe, 2 endless), end in unix µs, hits,
-// ports, reason. Some 30 bytes, where JSON takes 150.
+// The flags of a saved ban.
+const (
+	savedObserve = 1 << iota
+	savedEndless
+	savedForced
+	savedSince // there is a beginning
+)
+
+// encode writes what the key does not say: version, flags, end in unix µs, beginning in unix s, hits, ports, reason. Some 30 bytes, where JSON takes 150.
 func (b liveBan) encode() []byte {
 	var flags byte
 	if b.observe {
-		flags |= 1
+		flags |= savedObserve
+	}
+	if b.forced {
+		flags |= savedForced
+	}
+	if b.since != 0 {
+		flags |= savedSince
 	}
 	until := int64(0)
 	if b.until.IsZero() {
-		flags |= 2
+		flags |= savedEndless
 	} else {
 		until = b.until.UnixMicro()
 	}
 	v := binary.AppendVarint([]byte{banVersion, flags}, until)
+	if b.since != 0 {
+		v = binary.AppendVarint(v, b.since)
+	}
 	v = binary.AppendUvarint(v, uint64(b.hits))
 	v = binary.AppendUvarint(v, uint64(len(b.ports)))
 	for _, r := range b.ports {
@@ -95,11 +121,18 @@ func decodeBan(v []byte, before string) (liveBan, error) {
 	if len(v) < 2 || v[0] != banVersion {
 		return liveBan{}, errDamaged
 	}
-	b := liveBan{observe: v[1]&1 != 0}
-	endless := v[1]&2 != 0
+	b := liveBan{observe: v[1]&savedObserve != 0, forced: v[1]&savedForced != 0}
+	endless := v[1]&savedEndless != 0
 	rest := v[2:]
 	until, n := binary.Varint(rest)
 	rest = rest[max(n, 0):]
+	if v[1]&savedSince != 0 {
+		since, n := binary.Varint(rest)
+		if n <= 0 {
+			return liveBan{}, errDamaged
+		}
+		b.since, rest = since, rest[n:]
+	}
 	hits, m := binary.Uvarint(rest)
 	rest = rest[max(m, 0):]
 	ports, o := binary.Uvarint(rest)

@@ -83,6 +83,17 @@ type saver struct {
 	retry   time.Time   // not before: the next full one
 	wait    backoff
 	closed  bool
+	saved   time.Time // when a commit last succeeded
+	err     error     // of the last commit
+}
+
+func (s *saver) stats(out *StateStats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.Saved = s.saved
+	if s.err != nil {
+		out.Error = s.err.Error()
+	}
 }
 
 // want says whether a checkpoint by time is due, and whether it has to be full.
@@ -174,8 +185,9 @@ func (s *saver) commit(ctx context.Context, c *checkpoint) {
 	s.mu.Unlock()
 	err := s.store.Commit(ctx, &c.Checkpoint)
 	s.mu.Lock()
-	s.busy = false
+	s.busy, s.err = false, err
 	if err == nil {
+		s.saved = time.Now()
 		if s.broken {
 			s.log.Info("state is saved again")
 		}

@@ -29,9 +29,15 @@ type Decide struct {
 	live    map[banKey]liveBan
 	ends    endHeap
 	changed map[banKey]struct{} // since the last Save; nil if there is no store
+	pass    passes              // who is let through
+	counts  counts              // of live bans, by jail, for other goroutines
+	late    late                // offences that went on
 	restore bool                // the next batch carries the loaded bans
 	orders  []Action            // scratch: the actions that came with the batch
 }
+
+// Live is how many bans of jail are live, those of jails that only observe too. It may be called at any time.
+func (d *Decide) Live(jail string) int { return d.counts.of(jail) }
 
 // Name implements Stateful.
 func (d *Decide) Name() string { return "decide" }
@@ -50,6 +56,7 @@ func (d *Decide) Process(_ context.Context, b *Batch) error {
 			a.Restored = true
 			b.Actions = append(b.Actions, a)
 		}
+		b.Actions = d.pass.restored(b.Actions, now)
 	}
 	for _, a := range d.orders {
 		d.order(b, a, now)
@@ -67,6 +74,7 @@ func (d *Decide) init() {
 		return
 	}
 	d.live = make(map[banKey]liveBan)
+	d.counts.start()
 	d.ignore = make(map[string]*prefixSet, len(d.Jails))
 	for name, j := range d.Jails {
 		d.ignore[name] = newPrefixSet(j.Ignore)
@@ -97,13 +105,18 @@ func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 	if j.banTime() > 0 {
 		a.Until = r.Time.Add(j.banTime()).Truncate(time.Microsecond) // as it is saved
 	}
-	if old, held := d.live[banKey{a.Jail, a.Prefix}]; over(a, now) || held && !outlasts(a.Until, old.until) {
+	old, held := d.live[banKey{a.Jail, a.Prefix}]
+	if held && !d.pass.paused(now) {
+		d.late.note(a, old, r.Time)
+	}
+	if over(a, now) || held && !outlasts(a.Until, old.until) {
 		return
 	}
-	if err := d.refuse(a); err != nil {
+	if err := d.refuse(a, now); err != nil {
 		d.Logger.Debug("not banned", addrField(a.Prefix), zap.String("jail", a.Jail), zap.Int("hits", a.Hits), zap.Error(err))
 		return
 	}
+	a.Since = now
 	d.ban(b, a)
 }
 
@@ -113,23 +126,34 @@ func (d *Decide) order(b *Batch, a Action, now time.Time) {
 	switch {
 	case a.Op == Unban:
 		d.unban(b, a)
+	case a.Op != Ban:
+		d.passOrder(b, a, now)
 	case !a.Prefix.IsValid():
 		b.Refuse(errors.New("ban: no valid address"))
 	case over(a, now):
 		b.Refuse(fmt.Errorf("ban %v: its end, %v, is past", a.Prefix, a.Until))
 	default:
-		if err := d.refuse(a); err != nil {
+		if err := d.refuse(a, now); err != nil {
 			b.Refuse(fmt.Errorf("ban %v: %w", a.Prefix, err))
 			return
+		}
+		if !a.Restored {
+			a.Since = now
 		}
 		d.ban(b, a)
 	}
 }
 
 // refuse says why a prefix must not be banned: it is, or contains, an address that never is.
-func (d *Decide) refuse(a Action) error {
+func (d *Decide) refuse(a Action, now time.Time) error {
 	if p, ok := special.overlap(a.Prefix); ok {
 		return fmt.Errorf("%v is never banned (loopback, link-local, multicast or unspecified)", p)
+	}
+	if err := d.pass.why(a.Prefix, now); err != nil {
+		return err
+	}
+	if a.Forced {
+		return nil
 	}
 	if set := d.ignore[a.Jail]; set != nil {
 		if p, ok := set.overlap(a.Prefix); ok {
@@ -160,8 +184,16 @@ func (d *Decide) ignoredByAny(p netip.Prefix) (netip.Prefix, bool) {
 
 func (d *Decide) ban(b *Batch, a Action) {
 	k := banKey{a.Jail, a.Prefix}
-	if old, ok := d.live[k]; ok && (old.observe != a.Observe || !slices.Equal(old.ports, a.Ports)) {
+	old, held := d.live[k]
+	if held && old.since != 0 {
+		a.Since = time.Unix(old.since, 0) // it is made longer
+	}
+	if held && (old.observe != a.Observe || !slices.Equal(old.ports, a.Ports)) {
 		d.lift(b, k, old) // it moves to another set
+		held = false
+	}
+	if !held {
+		d.counts.add(k.jail, 1)
 	}
 	d.live[k] = newLiveBan(a)
 	d.note(k)
@@ -195,8 +227,9 @@ func (d *Decide) unban(b *Batch, a Action) {
 			found = true
 		}
 	} else {
-		for k, old := range d.live {
-			if k.prefix == a.Prefix {
+		for jail := range d.counts.all() {
+			k := banKey{jail, a.Prefix}
+			if old, ok := d.live[k]; ok {
 				d.lift(b, k, old)
 				found = true
 			}
@@ -216,6 +249,7 @@ func (d *Decide) note(k banKey) {
 
 func (d *Decide) lift(b *Batch, k banKey, held liveBan) {
 	delete(d.live, k)
+	d.counts.add(k.jail, -1)
 	d.note(k)
 	a := held.action(k)
 	a.Op, a.Until = Unban, time.Time{}
@@ -228,6 +262,7 @@ func (d *Decide) expire(now time.Time) {
 		e := heap.Pop(&d.ends).(end)
 		if held, ok := d.live[e.key]; ok && !held.until.IsZero() && !held.until.After(now) {
 			delete(d.live, e.key)
+			d.counts.add(e.key.jail, -1)
 			d.note(e.key)
 		}
 	}
@@ -240,9 +275,10 @@ func (d *Decide) expire(now time.Time) {
 	}
 }
 
-// Save implements Stateful: keys are banKey.bytes, values liveBan.encode.
+// Save implements Stateful: keys are banKey.bytes, values liveBan.encode; and those of passes.
 func (d *Decide) Save(full bool, put func(key, value []byte)) {
 	d.init()
+	d.pass.save(full, d.now(), put)
 	if full {
 		for k, held := range d.live {
 			put(k.bytes(), held.encode())
@@ -268,6 +304,11 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 	var k banKey
 	var held liveBan
 	for kb, v := range saved {
+		if ours, err := d.pass.load(kb, v, now); err != nil {
+			return err
+		} else if ours {
+			continue
+		}
 		var err error
 		k, err = parseBanKey(kb, k.jail)
 		if err != nil {
@@ -278,7 +319,7 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 			return fmt.Errorf("ban %q: %w", kb, err)
 		}
 		a := held.action(k)
-		if why := d.refuse(a); over(a, now) || why != nil {
+		if why := d.refuse(a, now); over(a, now) || why != nil {
 			if why != nil {
 				d.Logger.Info("a saved ban is lifted", addrField(a.Prefix), zap.String("jail", a.Jail), zap.NamedError("why", why))
 			}
@@ -286,6 +327,7 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 			continue
 		}
 		d.live[k] = held
+		d.counts.add(k.jail, 1)
 		d.ends = append(d.ends, end{held.until, k})
 	}
 	heap.Init(&d.ends)

@@ -9,43 +9,55 @@ import (
 
 // A target is what a back end has one entry for.
 type target struct {
+	op      Op     // Ban, Allow or Pause
 	ports   string // PortsString
 	prefix  netip.Prefix
 	observe bool
 }
 
-func targetOf(a Action) target { return target{PortsString(a.Ports), a.Prefix, a.Observe} }
+func targetOf(a Action) target {
+	return target{a.Op.begin(), PortsString(a.Ports), a.Prefix, a.Observe}
+}
 
-// A ledger knows which jail holds which target until when. All outboxes read the same one: what each
+// A ledger knows which jail holds which target until when, and who is let through. All outboxes read the same one: what each
 // sends is worked out from it at the moment of sending, so that a burst leaves as its result.
 type ledger struct {
 	mu      sync.Mutex
 	now     func() time.Time
 	held    map[target][]Action // one Ban per jail
+	wide    map[target]struct{} // those of held that are no bans of single hosts: few
 	sweepAt int                 // size at which ended bans are next looked for
 }
 
 func newLedger(now func() time.Time) *ledger {
-	return &ledger{now: now, held: make(map[target][]Action), sweepAt: 1024}
+	return &ledger{now: now, held: make(map[target][]Action), wide: make(map[target]struct{}), sweepAt: 1024}
 }
 
-// put books an action. An Unban without a jail ends the bans of all.
+// put books an action. One that ends something, without a jail, ends it for all.
 func (l *ledger) put(a Action) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := targetOf(a)
 	holds := slices.DeleteFunc(l.held[t], func(h Action) bool {
-		return h.Jail == a.Jail || a.Op == Unban && a.Jail == ""
+		return h.Jail == a.Jail || a.Op.Ends() && a.Jail == ""
 	})
-	if a.Op == Ban {
+	if !a.Op.Ends() {
 		holds = append(holds, a)
 	}
+	l.set(t, holds)
+	l.sweep()
+}
+
+func (l *ledger) set(t target, holds []Action) {
 	if len(holds) == 0 {
 		delete(l.held, t)
-	} else {
-		l.held[t] = holds
+		delete(l.wide, t)
+		return
 	}
-	l.sweep()
+	l.held[t] = holds
+	if t.op != Ban || !t.prefix.IsSingleIP() {
+		l.wide[t] = struct{}{}
+	}
 }
 
 // sweep drops what has ended, whenever the ledger has doubled since the last time: O(1) a put.
@@ -55,11 +67,7 @@ func (l *ledger) sweep() {
 	}
 	now := l.now()
 	for t, holds := range l.held {
-		if holds = slices.DeleteFunc(holds, func(a Action) bool { return over(a, now) }); len(holds) == 0 {
-			delete(l.held, t)
-		} else {
-			l.held[t] = holds
-		}
+		l.set(t, slices.DeleteFunc(holds, func(a Action) bool { return over(a, now) }))
 	}
 	l.sweepAt = max(1024, 2*len(l.held))
 }
@@ -73,17 +81,88 @@ func (l *ledger) result(t target, serves func(jail string) bool) (Action, bool) 
 }
 
 // live lists what such a sink should hold now.
-func (l *ledger) live(serves func(jail string) bool, observe bool) []Action {
+func (l *ledger) live(serves func(jail string) bool, wants func(target) bool) []Action {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
 	var live []Action
 	for t, holds := range l.held {
-		if a, ok := longest(holds, serves, now); ok && (observe || !t.observe) {
+		if a, ok := longest(holds, serves, now); ok && wants(t) {
 			live = append(live, a)
 		}
 	}
 	return live
+}
+
+// step is how many targets are looked at under one lock by who walks them all: some tens of microseconds.
+const step = 256
+
+// all yields what is in force. The lock is let go of now and then; a Go map may be changed while it is walked.
+func (l *ledger) all(yield func(Action) bool) {
+	now := l.now()
+	some := make([]Action, 0, step)
+	flush := func() bool {
+		for _, a := range some {
+			if !yield(a) {
+				return false
+			}
+		}
+		some = some[:0]
+		return true
+	}
+	l.mu.Lock()
+	for _, holds := range l.held {
+		for _, a := range holds {
+			if !over(a, now) {
+				some = append(some, a)
+			}
+		}
+		if len(some) >= step {
+			l.mu.Unlock()
+			if !flush() {
+				return
+			}
+			l.mu.Lock()
+		}
+	}
+	l.mu.Unlock()
+	flush()
+}
+
+// covering are the bans of networks that addr lies in, and what lets it through.
+func (l *ledger) covering(addr netip.Addr) (all []Action) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	for t := range l.wide {
+		if t.op == Pause || t.prefix.Contains(addr) {
+			for _, a := range l.held[t] {
+				if !over(a, now) {
+					all = append(all, a)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// passes says until when everybody passes, and how many addresses do anyway.
+func (l *ledger) passes() (paused time.Time, allowed int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	for t := range l.wide {
+		for _, a := range l.held[t] {
+			switch {
+			case over(a, now):
+			case t.op == Pause:
+				paused = a.Until
+			case t.op == Allow:
+				allowed++
+			}
+		}
+	}
+	return paused, allowed
 }
 
 func longest(holds []Action, serves func(string) bool, now time.Time) (best Action, ok bool) {

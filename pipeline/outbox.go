@@ -26,6 +26,7 @@ type outbox struct {
 	order  []target // changed, oldest first
 	listed map[target]Action
 	resync bool // the back end was changed by others, or may have been
+	state  SinkStats
 	closed bool
 }
 
@@ -44,8 +45,14 @@ func (o *outbox) serves(jail string) bool {
 	return o.Jails == nil || jail == Manual || jail == "" || slices.Contains(o.Jails, jail)
 }
 
+// wants reports whether the sink is told of such a target at all.
+func (o *outbox) wants(t target) bool {
+	_, gate := o.Sink.(Gate)
+	return (o.Observe || !t.observe) && (gate || t.op == Ban)
+}
+
 func (o *outbox) put(a Action) {
-	if !o.serves(a.Jail) || a.Observe && !o.Observe {
+	if !o.serves(a.Jail) || !o.wants(targetOf(a)) {
 		return
 	}
 	o.mu.Lock()
@@ -76,6 +83,29 @@ func (o *outbox) close() {
 	o.signal()
 }
 
+// note keeps how the last call went.
+func (o *outbox) note(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil {
+		o.state.Applied, o.state.Failing, o.state.Error = time.Now(), time.Time{}, ""
+		return
+	}
+	if o.state.Failing.IsZero() {
+		o.state.Failing = time.Now()
+	}
+	o.state.Error = err.Error()
+}
+
+func (o *outbox) stats() SinkStats {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.state
+	s.Sink, s.Waiting = o.Sink.Name(), len(o.order)
+	_, s.Gate = o.Sink.(Gate)
+	return s
+}
+
 // take empties the outbox: what changed, as it stands now.
 func (o *outbox) take() (actions []Action, resync, closed bool) {
 	o.mu.Lock()
@@ -84,7 +114,7 @@ func (o *outbox) take() (actions []Action, resync, closed bool) {
 		a, ok := o.ledger.result(t, o.serves)
 		if !ok {
 			a = o.listed[t]
-			a.Op, a.Until = Unban, time.Time{}
+			a.Op, a.Until = a.Op.end(), time.Time{}
 		}
 		actions = append(actions, a)
 	}
@@ -126,6 +156,7 @@ func (o *outbox) deliver(ctx context.Context) error {
 			}
 		}
 		err := o.apply(ctx, actions, resync)
+		o.note(err)
 		if err == nil {
 			wait.reset()
 			failing = time.Time{}
@@ -147,7 +178,7 @@ func (o *outbox) deliver(ctx context.Context) error {
 func (o *outbox) apply(ctx context.Context, actions []Action, resync bool) error {
 	var err error
 	if k, ok := o.Sink.(Keeper); ok && resync {
-		err = k.Sync(ctx, slices.Values(o.ledger.live(o.serves, o.Observe)))
+		err = k.Sync(ctx, slices.Values(o.ledger.live(o.serves, o.wants)))
 	} else {
 		err = o.Sink.Apply(ctx, actions)
 	}

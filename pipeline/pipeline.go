@@ -72,6 +72,13 @@ type Keeper interface {
 	Watch(ctx context.Context) error
 }
 
+// A Gate is a Sink whose back end can let packets through in spite of bans: it is given Allow, Disallow, Pause and
+// Resume, too. No other sink sees those.
+type Gate interface {
+	Sink
+	Gate()
+}
+
 // An Adopter is a Sink that can say what its back end holds: bans of an earlier run, each with the time
 // that it has left. It is asked once, before anything else, and only if the Store has nothing saved.
 type Adopter interface {
@@ -108,6 +115,8 @@ type Pipeline struct {
 	DrainTimeout    time.Duration    // how long Run may go on after ctx is done; 0 means 10 s
 	Now             func() time.Time // the clock of the sinks; nil means time.Now
 	Logger          *zap.Logger      // nil means no logs
+	Stats           *Stats           // counts, perhaps on from an earlier pipeline; nil: from nothing
 
+	own     Stats               // where there is no Stats
 	current atomic.Pointer[run] // the Run that is going on, for Do
 }

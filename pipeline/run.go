@@ -294,6 +294,9 @@ func (r *run) read(reading, work context.Context, s Source, out chan<- *Batch) {
 		b := r.get()
 		b.Source = s.Name()
 		err := s.Read(reading, b)
+		if len(b.Records) > 0 || reading.Err() == nil {
+			r.stats().read(s.Name(), b, failure(err), time.Now())
+		}
 		if len(b.Records) == 0 && len(b.Cursor) == 0 {
 			r.put(b)
 		} else if !send(work, out, b) {
@@ -311,6 +314,14 @@ func (r *run) read(reading, work context.Context, s Source, out chan<- *Batch) {
 			sleep(reading, d)
 		}
 	}
+}
+
+// failure is an error of a source that does not mean its end.
+func failure(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // clerk sends what does not come from a source, and ends the line when the sources are done. It closes
@@ -441,6 +452,7 @@ func (r *run) finish(work context.Context, in <-chan *Batch) {
 				r.samples.add(rec)
 			}
 		}
+		r.stats().worked(b, time.Now)
 		r.act(b.Actions)
 		if len(b.Cursor) > 0 {
 			c := r.cursors[b.Source]
@@ -483,30 +495,46 @@ func (r *run) act(actions []Action) {
 			continue
 		}
 		r.logAction(a)
+		e := Event{Time: r.ledger.now(), Action: a}
+		if a.Op == Ban {
+			e.Lines = r.samples.of(a.Jail, a.Prefix)
+		}
+		r.stats().watch.send(e)
 		if r.Store != nil {
-			r.events = append(r.events, Event{Time: r.ledger.now(), Action: a, Lines: r.samples.of(a.Jail, a.Prefix)})
+			r.events = append(r.events, e)
 		}
 	}
 }
 
 func (r *run) logAction(a Action) {
 	fields := []zap.Field{addrField(a.Prefix), zap.String("jail", a.Jail)}
+	if a.Op.begin() == Pause {
+		fields = fields[:0]
+	}
 	switch {
-	case a.Op == Unban:
-		r.log.Info("unbanned", fields...)
+	case a.Op.Ends():
+		r.log.Info(logWords[a.Op], fields...)
 		return
 	case a.Until.IsZero():
 		fields = append(fields, zap.String("for", "ever"))
 	default:
 		fields = append(fields, zap.Duration("for", a.Until.Sub(r.ledger.now()).Round(time.Second)), zap.Time("until", a.Until))
 	}
-	fields = append(fields, zap.Int("hits", a.Hits), zap.String("reason", a.Reason))
+	if a.Op == Ban {
+		fields = append(fields, zap.Int("hits", a.Hits))
+	}
+	if a.Reason != "" {
+		fields = append(fields, zap.String("reason", a.Reason))
+	}
 	if a.Observe {
 		r.log.Info("would ban", fields...)
 		return
 	}
-	r.log.Info("banned", fields...)
+	r.log.Info(logWords[a.Op], fields...)
 }
+
+// logWords are the messages of the ban log, by Op.
+var logWords = [...]string{"banned", "unbanned", "allowed", "no longer allowed", "paused: nobody is kept out", "resumed"}
 
 // addrField names what is banned: a host without its /32.
 func addrField(p netip.Prefix) zap.Field {

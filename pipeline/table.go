@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,6 +44,7 @@ type table struct {
 	entries []entry
 	free    uint32 // entry+1 of the first free one, linked by next
 	used    int
+	tracked *atomic.Int64 // used, for other goroutines; nil in tests of a table alone
 	arena   *arena
 	lists   [2]list // singles, others
 
@@ -82,6 +84,13 @@ func newTable(j Jail, a *arena) *table {
 }
 
 func (t *table) len() int { return t.used }
+
+// publish lets other goroutines see how many addresses there are.
+func (t *table) publish() {
+	if t.tracked != nil {
+		t.tracked.Store(int64(t.used))
+	}
+}
 
 // hit counts an offence and returns how many lie within findTime of it.
 func (t *table) hit(addr netip.Addr, at time.Time, weight int, now time.Time) int {

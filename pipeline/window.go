@@ -30,6 +30,7 @@ type Window struct {
 
 	tables map[string]*table
 	arena  arena
+	counts counts
 	gone   [][]byte // saved keys of jails that are no longer there
 }
 
@@ -61,7 +62,10 @@ func (w *Window) Process(_ context.Context, b *Batch) error {
 			r.Hits = t.hit(r.Addr, r.Time, max(r.Weight, 1), now)
 		case Forget:
 			t.forget(r.Addr)
+		default:
+			continue
 		}
+		t.publish()
 	}
 	return nil
 }
@@ -78,30 +82,28 @@ func (w *Window) init() {
 		return
 	}
 	w.tables = make(map[string]*table, len(w.Jails))
+	w.counts.start()
 	for name, j := range w.Jails {
 		w.tables[name] = newTable(j, &w.arena)
+		w.tables[name].tracked = w.counts.get(name)
 	}
 }
 
 // unban forgets what an address that is let in again had done: its next mistake is its first.
 func (w *Window) unban(a *Action) {
-	if a.Op != Unban {
+	if a.Op != Unban && a.Op != Allow || !a.Prefix.IsValid() {
 		return
 	}
 	for name, t := range w.tables {
-		if a.Jail == "" || a.Jail == name {
-			t.forgetPrefix(a.Prefix)
+		if a.Jail == "" || a.Jail == name || a.Op == Allow {
+			t.forgetPrefix(unmapped(a.Prefix))
+			t.publish()
 		}
 	}
 }
 
-// Tracked is how many addresses the window of jail remembers.
-func (w *Window) Tracked(jail string) int {
-	if t := w.tables[jail]; t != nil {
-		return t.len()
-	}
-	return 0
-}
+// Tracked is how many addresses the window of jail remembers. It may be called at any time.
+func (w *Window) Tracked(jail string) int { return w.counts.of(jail) }
 
 // Save implements Stateful: key is the jail, a zero byte and the 16 bytes of the address; value is the
 // offences as uvarints, oldest first: the first one's stamp, then differences; see appendPairs for Distinct.
@@ -146,6 +148,7 @@ func (w *Window) Load(saved iter.Seq2[[]byte, []byte]) error {
 		}
 		if t := w.tables[string(k[:cut])]; t != nil && t.distinct == distinct {
 			t.load([16]byte(k[cut+1:]), stamps, now)
+			t.publish()
 		} else {
 			w.gone = append(w.gone, bytes.Clone(k))
 		}

@@ -56,8 +56,11 @@ func putHistory(b *bbolt.Bucket, events []pipeline.Event, maxBytes int) error {
 func newEvent(e pipeline.Event, maxBytes int) event {
 	a := e.Action
 	out := event{
-		Op: a.Op.String(), Prefix: a.Prefix.String(), Jail: a.Jail, Until: a.Until,
+		Op: a.Op.String(), Jail: a.Jail, Until: a.Until,
 		Hits: a.Hits, Observe: a.Observe, Reason: a.Reason,
+	}
+	if a.Prefix.IsValid() {
+		out.Prefix = a.Prefix.String()
 	}
 	for _, l := range e.Lines {
 		if maxBytes -= len(l); maxBytes < 0 {
@@ -70,15 +73,13 @@ func newEvent(e pipeline.Event, maxBytes int) event {
 
 func (e *event) event(at time.Time) (pipeline.Event, error) {
 	p, err := netip.ParsePrefix(e.Prefix)
-	if err != nil {
+	if err != nil && e.Prefix != "" {
 		return pipeline.Event{}, fmt.Errorf("history of %v: %w", at, err)
 	}
 	out := pipeline.Event{Time: at, Action: pipeline.Action{
 		Prefix: p, Jail: e.Jail, Until: e.Until, Hits: e.Hits, Observe: e.Observe, Reason: e.Reason,
 	}}
-	if e.Op == pipeline.Unban.String() {
-		out.Action.Op = pipeline.Unban
-	}
+	out.Action.Op, _ = pipeline.ParseOp(e.Op)
 	for _, l := range e.Lines {
 		out.Lines = append(out.Lines, string(l))
 	}
