@@ -209,11 +209,11 @@ func TestLargestBatch(t *testing.T) {
 	for i := range changes {
 		a := ban("2001:db8::1/128", until)
 		a.Prefix = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0x20, 14: byte(i >> 8), 15: byte(i)}), 128)
-		c, err := changeOf(&a, time.Now())
+		c, err := changesOf(&a, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		changes[i] = c
+		changes[i] = c[0]
 	}
 	var b batch
 	b.begin(1)
@@ -240,7 +240,8 @@ func TestManySets(t *testing.T) {
 	}
 	changes := make([]change, len(bans))
 	for i := range bans {
-		changes[i], _ = changeOf(&bans[i], time.Now())
+		c, _ := changesOf(&bans[i], time.Now())
+		changes[i] = c[0]
 	}
 	order(changes)
 	var b batch

@@ -3,6 +3,7 @@ package sinks
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -36,21 +37,43 @@ const (
 	maxTimeout = 365 * 24 * time.Hour
 )
 
-// changeOf says what an action asks of the kernel at the time now; it does not set change.action.
-func changeOf(a *pipeline.Action, now time.Time) (change, error) {
+// changesOf says what an action asks of the kernel at the time now; it does not set change.action.
+func changesOf(a *pipeline.Action, now time.Time) ([]change, error) {
+	switch a.Op {
+	case pipeline.Pause, pipeline.Resume:
+		var both []change
+		for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			c := timing(a, now)
+			c.scope, c.addr = scope{v6: addr.Is6(), pass: true}, addr
+			both = append(both, c)
+		}
+		return both, nil
+	}
 	s, addr, err := scopeOf(a)
 	if err != nil {
-		return change{}, err
+		return nil, err
 	}
-	c := change{scope: s, addr: addr}
+	if a.Op == pipeline.Allow || a.Op == pipeline.Disallow {
+		if !s.isHost() {
+			return nil, errors.New("the kernel's list of who is let through holds single addresses only")
+		}
+		s.pass, s.ports = true, ""
+	}
+	c := timing(a, now)
+	c.scope, c.addr = s, addr
+	return []change{c}, nil
+}
+
+// timing says whether an element goes, or when it ends.
+func timing(a *pipeline.Action, now time.Time) (c change) {
 	left := a.Until.Sub(now)
 	switch {
-	case a.Op == pipeline.Unban || !a.Until.IsZero() && left <= 0:
+	case a.Op.Ends() || !a.Until.IsZero() && left <= 0:
 		c.out = true
 	case !a.Until.IsZero():
 		c.timeout = timeoutFor(left)
 	}
-	return c, nil
+	return c
 }
 
 // timeoutFor rounds up: a timeout below 1 ms would be sent as 0, which is for ever.

@@ -57,10 +57,15 @@ type NFTables struct {
 var (
 	_ pipeline.Keeper  = (*NFTables)(nil)
 	_ pipeline.Adopter = (*NFTables)(nil)
+	_ pipeline.Gate    = (*NFTables)(nil)
 )
 
 // Name is "nftables".
 func (*NFTables) Name() string { return "nftables" }
+
+// Gate implements pipeline.Gate: whoever is allowed passes by elements of sets before the bans, and a pause, too, which
+// the kernel ends by itself.
+func (*NFTables) Gate() {}
 
 func (n *NFTables) table() string { return cmp.Or(n.Table, "banpipe") }
 
@@ -104,13 +109,15 @@ func (n *NFTables) Apply(ctx context.Context, actions []pipeline.Action) error {
 		if actions[i].Observe {
 			continue
 		}
-		c, err := changeOf(&actions[i], now)
+		asked, err := changesOf(&actions[i], now)
 		if err != nil {
 			refused.add(actions[i], err)
 			continue
 		}
-		c.action = &actions[i]
-		changes = append(changes, c)
+		for _, c := range asked {
+			c.action = &actions[i]
+			changes = append(changes, c)
+		}
 	}
 	if err := n.change(ctx, changes, &refused); err != nil {
 		return err

@@ -17,6 +17,8 @@ import (
 //
 //	table inet banpipe {
 //		comment "banpipe: …"
+//		set pause4 { type ipv4_addr; … }
+//		set pause6 { type ipv6_addr; … }
 //		set allow4 { type ipv4_addr; … }
 //		set allow6 { type ipv6_addr; … }
 //		set ban4 { type ipv4_addr; size 2097152; timeout 1d; gc-interval 30s; }
@@ -27,6 +29,8 @@ import (
 //			type filter hook prerouting priority raw; policy accept;
 //			iif "lo" return
 //			icmpv6 type { nd-router-solicit, … } return
+//			ip saddr & 0.0.0.0 @pause4 return
+//			ip6 saddr & :: @pause6 return
 //			ip saddr @allow4 return
 //			ip6 saddr @allow6 return
 //			ip saddr @ban4 counter drop
@@ -211,16 +215,9 @@ func (b *builder) addGuards(keepOutgoing bool) {
 		// Answers to connections that were opened from here, or from behind us.
 		b.addRule(banChain, &expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal([]byte{ctDirection}), pass)
 	}
-	for _, s := range hosts() {
-		b.addRule(banChain, append(source(s, allowSet(s.v6)), pass)...)
+	for _, s := range doors() {
+		b.addRule(banChain, append(source(s, s.name()), pass)...)
 	}
-}
-
-func allowSet(v6 bool) string {
-	if v6 {
-		return "allow6"
-	}
-	return "allow4"
 }
 
 // addLookups adds the rules that drop what a scope's set holds: one, or one each for TCP and UDP.

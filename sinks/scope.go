@@ -18,10 +18,22 @@ type scope struct {
 	v6    bool
 	bits  int    // of the prefix; 32 or 128 is a host
 	ports string // pipeline.PortsString; "" is all
+	pass  bool   // not bans: hosts that pass; of length 0: everybody does
 }
 
 // hosts are the scopes that are always there.
 func hosts() []scope { return []scope{{bits: 32}, {v6: true, bits: 128}} }
+
+// doors are the scopes of what is let through; they are always there, too, and their rules stand among the guards.
+func doors() []scope {
+	return []scope{
+		{bits: 0, pass: true}, {v6: true, bits: 0, pass: true},
+		{bits: 32, pass: true}, {v6: true, bits: 128, pass: true},
+	}
+}
+
+// always are the scopes whose sets are there whatever is banned.
+func always() []scope { return append(doors(), hosts()...) }
 
 // The kernel's limit on names (NFT_NAME_MAXLEN, 256 with the NUL). A set's name carries its ports, since
 // nothing else about a set can: its comment has the same limit, and saved rulesets lose other marks.
@@ -63,6 +75,9 @@ func (s scope) isHost() bool { return s.bits == 8*s.addrLen() }
 // name is the name of the set, for people who list the table, and for reading the scope back: "ban4",
 // "ban6_net64", "ban4_port22_80-443".
 func (s scope) name() string {
+	if s.pass {
+		return s.passName()
+	}
 	name := "ban4"
 	if s.v6 {
 		name = "ban6"
@@ -74,6 +89,17 @@ func (s scope) name() string {
 		name += "_port" + strings.ReplaceAll(s.ports, ",", "_")
 	}
 	return name
+}
+
+func (s scope) passName() string {
+	name := "allow"
+	if !s.isHost() {
+		name = "pause"
+	}
+	if s.v6 {
+		return name + "6"
+	}
+	return name + "4"
 }
 
 // parseScope reads a set's name back; ok is false for sets that hold no bans.
@@ -147,7 +173,7 @@ func (s scope) mask() []byte {
 // compareScopes is the order of the sets and their rules: hosts on all ports first, which are looked up
 // fastest and match most.
 func compareScopes(a, b scope) int {
-	return cmp.Or(cmp.Compare(a.ports, b.ports), boolCompare(a.v6, b.v6), cmp.Compare(b.bits, a.bits))
+	return cmp.Or(boolCompare(b.pass, a.pass), cmp.Compare(a.ports, b.ports), boolCompare(a.v6, b.v6), cmp.Compare(b.bits, a.bits))
 }
 
 func boolCompare(a, b bool) int {

@@ -37,22 +37,27 @@ func (n *NFTables) Sync(ctx context.Context, live iter.Seq[pipeline.Action]) err
 	defer n.mu.Unlock()
 	start, now := time.Now(), n.now()
 	want := make(map[scope]map[netip.Addr]wanted)
-	for _, s := range hosts() {
+	for _, s := range always() {
 		want[s] = make(map[netip.Addr]wanted)
 	}
 	var refused refusals
 	for a := range live {
-		c, err := changeOf(&a, now)
+		if a.Observe {
+			continue
+		}
+		changes, err := changesOf(&a, now)
 		if err != nil {
 			refused.add(a, err)
 		}
-		if err != nil || c.out || a.Observe {
-			continue
+		for _, c := range changes {
+			if c.out {
+				continue
+			}
+			if want[c.scope] == nil {
+				want[c.scope] = make(map[netip.Addr]wanted)
+			}
+			want[c.scope][c.addr] = wanted{timeout: c.timeout}
 		}
-		if want[c.scope] == nil {
-			want[c.scope] = make(map[netip.Addr]wanted)
-		}
-		want[c.scope][c.addr] = wanted{timeout: c.timeout}
 	}
 	var err error
 	for range maxTries {

@@ -180,8 +180,9 @@ func (n *NFTables) write(b *batch, l layout, h hook, scopes []scope, keep map[sc
 			w.delSet(name)
 		}
 	}
-	w.addSet(allowSet(false), false)
-	w.addSet(allowSet(true), true)
+	for _, s := range doors() {
+		w.addSet(s.name(), s.v6)
+	}
 	if w.reject {
 		w.addChain(refuseChain, nil)
 		w.addRefusals()
@@ -198,6 +199,9 @@ func (n *NFTables) builder(b *batch) builder {
 
 func (b *builder) addScopes(scopes []scope) error {
 	for _, s := range scopes {
+		if s.pass {
+			continue // made with the guards
+		}
 		b.addSet(s.name(), s.v6)
 		if err := b.addLookups(s); err != nil {
 			return err
@@ -221,7 +225,7 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 		return err
 	}
 	want := make(map[scope]bool)
-	for _, s := range slices.Concat(hosts(), scopes) {
+	for _, s := range slices.Concat(always(), scopes) {
 		want[s] = true
 	}
 	for _, name := range l.sets {

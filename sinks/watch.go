@@ -178,10 +178,14 @@ func (n *NFTables) notice(ctx context.Context, w *notices, deadline time.Time) (
 	if what == "" {
 		return "", "", nil
 	}
-	// The notice of the new generation follows and has the name. What else is there already will be
-	// covered by the Sync that follows.
+	// The notice of the new generation comes last, perhaps some datagrams on, and has the name. What else is there
+	// already will be covered by the Sync that follows.
 	if err := w.file.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err == nil {
-		if b, err := w.read(); err == nil {
+		for by == "" {
+			b, err := w.read()
+			if err != nil {
+				break
+			}
 			by = changedBy(b)
 		}
 	}
