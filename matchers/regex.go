@@ -22,6 +22,7 @@ const (
 // A regex is a compiled failregex, ignoreregex or prefregex. It may be shared by goroutines.
 type regex struct {
 	source  string // as in the filter, tags and all
+	expr    *expr
 	names   []string
 	alts    []altGroup
 	fast    *regexp.Regexp  // linear; matches wherever the source does
@@ -54,7 +55,7 @@ func compileRegex(source, usedns string, multiline bool) (*regex, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &regex{source: source, names: e.names, alts: altGroups(e.names)}
+	r := &regex{source: source, expr: e, names: e.names, alts: altGroups(e.names)}
 	root := e.root
 	r.why = beyondRE2(root)
 	if !multiline { // of several lines the end of a match counts
