@@ -12,7 +12,7 @@ import (
 )
 
 // A socket speaks to nf_tables: batches, dumps and single questions. It belongs to one goroutine at a
-// time. After an error that is not a *kernelError it is out of step with the kernel: close it.
+// time. After an error of isTransport it is out of step with the kernel: close it.
 type socket struct {
 	fd   int
 	port uint32 // our address; the kernel puts it into the notices of what we change
@@ -29,7 +29,15 @@ const receiveBuffer = 32 << 10
 
 const sendBuffer = 4 << 20
 
-var errNoAnswer = errors.New("netlink: no answer from the kernel")
+var (
+	errNoAnswer  = errors.New("netlink: no answer from the kernel")
+	errOutOfStep = errors.New("netlink: not an answer to what was asked")
+)
+
+// isTransport reports whether an error is the socket's: over a new one the same may go well.
+func isTransport(err error) bool {
+	return errors.Is(err, errNoAnswer) || errors.Is(err, errOutOfStep) || errors.As(err, new(*os.SyscallError))
+}
 
 // dial opens a socket in the network namespace of the calling thread.
 func dial() (*socket, error) {
@@ -129,7 +137,7 @@ func (s *socket) commit(b *batch, rehearsal bool) error {
 		for m := range messages(msgs) {
 			index := int(int32(m.seq - b.first))
 			if m.typ != unix.NLMSG_ERROR || index < 0 || m.seq > last {
-				return fmt.Errorf("netlink: message %d of type %#x is not an answer to %d..%d", m.seq, m.typ, b.first, last)
+				return fmt.Errorf("%w: message %d of type %#x, want %d to %d", errOutOfStep, m.seq, m.typ, b.first, last)
 			}
 			f := m.fail()
 			f.index = index - 1
@@ -168,7 +176,7 @@ func (s *socket) ask(b *batch, flags uint16, each func(attrs []byte)) (interrupt
 		}
 		for m := range messages(msgs) {
 			if m.seq != last {
-				return false, fmt.Errorf("netlink: message %d is not an answer to %d", m.seq, last)
+				return false, fmt.Errorf("%w: message %d, want %d", errOutOfStep, m.seq, last)
 			}
 			interrupted = interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
 			switch {
@@ -182,7 +190,7 @@ func (s *socket) ask(b *batch, flags uint16, each func(attrs []byte)) (interrupt
 				}
 				return false, &kernelError{fails: []fail{f}}
 			case len(m.data) < 4:
-				return false, fmt.Errorf("netlink: message of type %#x is too short", m.typ)
+				return false, fmt.Errorf("%w: message of type %#x is too short", errOutOfStep, m.typ)
 			}
 			each(m.data[4:])
 			if flags&unix.NLM_F_DUMP == 0 {
@@ -212,7 +220,7 @@ func (s *socket) receive(flags int) ([]byte, error) {
 		case err != nil:
 			return nil, os.NewSyscallError("netlink: receive", err)
 		case rflags&unix.MSG_TRUNC != 0:
-			return nil, fmt.Errorf("netlink: a datagram of more than %d bytes", len(s.buf))
+			return nil, fmt.Errorf("%w: a datagram of more than %d bytes", errOutOfStep, len(s.buf))
 		}
 		if own, ok := from.(*unix.SockaddrNetlink); ok && own.Pid == 0 { // others may send to us, too
 			return s.buf[:n], nil

@@ -20,7 +20,7 @@ import (
 //
 // All fields are optional; they must not change after the first call. Apart from Watch, which runs
 // beside the others, the methods may be called from any goroutine, and then wait for one another. It needs
-// CAP_NET_ADMIN in the network namespace of the calling thread, and Linux 5.9 or later.
+// CAP_NET_ADMIN in the network namespace of the calling thread, and Linux 5.10 or later.
 type NFTables struct {
 	Table string // of the family inet; "" means "banpipe"
 	Hook  string // "prerouting" (which "" means), "input" or "forward"
@@ -120,7 +120,7 @@ func (n *NFTables) Apply(ctx context.Context, actions []pipeline.Action) error {
 		}
 	}
 	if err := n.change(ctx, changes, &refused); err != nil {
-		return err
+		return explain(err)
 	}
 	return refused.err()
 }
@@ -156,25 +156,24 @@ func (n *NFTables) commit(changes []change, refused *refusals) (err error) {
 		if err = n.try(changes); err == nil {
 			return nil
 		}
-		var kernel *kernelError
 		switch {
-		case !errors.As(err, &kernel):
-			// The socket is out of step or the answer lost; over a new one the same batch does no harm.
+		case isTransport(err): // the batch may have been carried out; once more does no harm
 			n.hangUp()
-		case errors.Is(err, unix.EPERM):
-			return n.explain(err)
 		case errors.Is(err, unix.ENOENT):
 			n.lost()
-		default:
-			rest := n.refuse(changes, kernel, refused)
+		case isElementError(err):
+			rest := n.refuse(changes, err, refused)
 			if len(rest) == len(changes) {
-				return n.explain(err)
+				return err
 			}
 			changes = rest
+		default:
+			n.sets = nil // look anew: the table may be somebody else's now
+			return err
 		}
 	}
 	if len(changes) == 1 || !isElementError(err) {
-		return n.explain(err)
+		return err
 	}
 	for i := range changes {
 		if err := n.commit(changes[i:i+1], refused); err != nil {
@@ -198,8 +197,10 @@ func (n *NFTables) try(changes []change) error {
 }
 
 // refuse takes the elements that the kernel named out of changes.
-func (n *NFTables) refuse(changes []change, kernel *kernelError, refused *refusals) (rest []change) {
+func (n *NFTables) refuse(changes []change, err error, refused *refusals) (rest []change) {
 	bad := make(map[int]bool)
+	var kernel *kernelError
+	errors.As(err, &kernel)
 	for _, f := range kernel.fails {
 		i, ok := n.batch.blamed(f)
 		if !ok || !elementErrno(f.errno) || i >= len(changes) || bad[i] {

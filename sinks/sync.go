@@ -61,20 +61,19 @@ func (n *NFTables) Sync(ctx context.Context, live iter.Seq[pipeline.Action]) err
 	}
 	var err error
 	for range maxTries {
-		var kernel *kernelError
-		if err = n.sync(ctx, want, start, &refused); err == nil {
-			return refused.err()
-		}
+		err = n.sync(ctx, want, start, &refused)
 		switch {
+		case err == nil:
+			return refused.err()
 		case errors.Is(err, unix.ENOENT):
 			n.sets = nil
-		case !errors.As(err, &kernel) && ctx.Err() == nil:
+		case isTransport(err):
 			n.hangUp()
 		default:
-			return n.explain(err)
+			return explain(err)
 		}
 	}
-	return n.explain(err)
+	return explain(err)
 }
 
 func (n *NFTables) sync(ctx context.Context, want map[scope]map[netip.Addr]wanted, start time.Time, refused *refusals) error {
@@ -183,11 +182,11 @@ func (n *NFTables) Held(ctx context.Context) ([]pipeline.Action, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.connect(); err != nil {
-		return nil, n.explain(err)
+		return nil, explain(err)
 	}
 	l, err := inspect(n.sock, &n.batch, n.table())
 	if err != nil || !l.exists {
-		return nil, n.explain(err)
+		return nil, explain(err)
 	}
 	if err := l.foreign(n.table(), 0); err != nil {
 		return nil, err
@@ -204,7 +203,7 @@ func (n *NFTables) Held(ctx context.Context) ([]pipeline.Action, error) {
 		now := n.now()
 		found, err := n.readAll(s)
 		if err != nil {
-			return nil, n.explain(err)
+			return nil, explain(err)
 		}
 		for addr, left := range found {
 			a := s.action(pipeline.Ban, addr)
