@@ -21,8 +21,9 @@ const (
 	testPeer   = "BANPIPE_TEST_PEER"
 )
 
-// inNamespace runs the test again with a network of its own and reports whether this is that second run.
-func inNamespace(t *testing.T) bool {
+// inNamespace runs the test again, with these flags and a network of its own, and reports whether this is that
+// second run.
+func inNamespace(t *testing.T, flags ...string) bool {
 	t.Helper()
 	if os.Getenv(testInside) != "" {
 		ip(t, "link set lo up")
@@ -31,7 +32,7 @@ func inNamespace(t *testing.T) bool {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("needs the program ip (iproute2)")
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd := exec.Command("/proc/self/exe", append([]string{"-test.run=^" + t.Name() + "$", "-test.v"}, flags...)...)
 	cmd.Env = append(os.Environ(), testInside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
@@ -354,6 +355,63 @@ func TestBansOutliveAKill(t *testing.T) {
 	}
 	if s := set(); !strings.Contains(s, "expires 59m") {
 		t.Errorf("got\n%s\nwant the time that was left", s)
+	}
+}
+
+// A state file that is broken, or gone, lifts no ban: what the kernel holds is taken over with the time it has left.
+// And two services do not share a state.
+func TestKernelIsAdopted(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	dir := t.TempDir()
+	log, config, state := filepath.Join(dir, "auth.log"), filepath.Join(dir, "banpipe.toml"), filepath.Join(dir, "banpipe.db")
+	write(t, log, "")
+	write(t, config, fmt.Sprintf("state_dir = %q\nsocket = \"\"\n[jails.sshd]\nenabled = true\nlogpath = %q\nbantime = \"1h\"\n", dir, log))
+	for i := range 5 {
+		appendTo(t, log, fmt.Sprintf("%s web1 sshd[811]: Failed password for root from 192.0.2.7 port %d ssh2\n", time.Now().Format("2006-01-02T15:04:05.000000-07:00"), 4711+i))
+	}
+	set := func() string {
+		out, _ := exec.Command("nft", "list", "table", "inet", "banpipe").CombinedOutput()
+		return string(out)
+	}
+	held := func() bool { return strings.Contains(set(), "192.0.2.7") }
+	service := banpipe(t, "run", "--config", config)
+	if !within(5*time.Second, held) {
+		t.Fatalf("192.0.2.7 is not banned:\n%s", set())
+	}
+	second := exec.Command("/proc/self/exe", "run", "--config", config)
+	second.Args[0] = "banpipe"
+	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "second banpipe") {
+		t.Errorf("a second service: got %v, %s, want an error that names it", err, out)
+	}
+	for name, spoil := range map[string]func(){
+		"broken": func() { write(t, state, strings.Repeat("not a database\n", 1000)) },
+		"gone":   func() { os.Remove(state) },
+	} {
+		service.Process.Kill()
+		service.Wait()
+		spoil()
+		write(t, log, "") // nor can the log tell any more
+		service = banpipe(t, "run", "--config", config)
+		if !within(5*time.Second, func() bool { info, err := os.Stat(state); return err == nil && info.Size() > 20_000 }) {
+			t.Fatalf("%s: no new state", name)
+		}
+		if s := set(); !held() || !strings.Contains(s, "expires 59m") {
+			t.Errorf("%s: got\n%s\nwant 192.0.2.7 with the time that it had left", name, s)
+		}
+	}
+}
+
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
 	}
 }
 
