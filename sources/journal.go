@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,11 +48,9 @@ type Journal struct {
 	child  *journalctl // nil if none runs
 	block  []byte      // what is still to be parsed of the last block
 	parser exportParser
-	at     journalCursor                // the last entry that was delivered, or where to start
-	said   bool                         // a batch has carried at
-	line   []byte                       // scratch memory of a record
-	key    []byte                       // scratch memory of fieldsOf
-	fields map[string]map[string]string // by the values of the trusted fields
+	at     journalCursor // the last entry that was delivered, or where to start
+	said   bool          // a batch has carried at
+	lines  entryLines
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -63,7 +60,7 @@ var _ pipeline.Resumer = (*Journal)(nil)
 
 // NewJournal makes a source of the journal. Nothing is run before the first Read.
 func NewJournal(opt JournalOptions) *Journal {
-	j := &Journal{opt: opt, name: opt.Name, log: opt.Logger, now: opt.Now, fields: map[string]map[string]string{}}
+	j := &Journal{opt: opt, name: opt.Name, log: opt.Logger, now: opt.Now}
 	if j.name == "" {
 		j.name = "journal"
 	}
@@ -206,109 +203,7 @@ func (j *Journal) add(b *pipeline.Batch, e *entry) {
 	}
 	j.at.realtime = at
 	j.at.cursor = append(j.at.cursor[:0], e.values[fieldCursor]...)
-	if source, ok := e.number(fieldSource); ok {
-		at = source
-	}
-	j.line = e.appendLine(j.line[:0])
-	line, cut := j.line, e.cut
-	if len(line) > defaultMaxLine {
-		line, cut = line[:defaultMaxLine], true
-	}
-	r := b.Append(line, time.UnixMicro(at))
-	r.Dated, r.Cut, r.Fields = true, cut, j.fieldsOf(e)
-}
-
-// appendLine appends "host ident[pid]: message". Of the kernel there is also the time since the machine
-// was started, as in its own log.
-func (e *entry) appendLine(p []byte) []byte {
-	p = append(p, e.values[fieldHost]...)
-	ident := e.values[fieldIdent]
-	if len(ident) == 0 {
-		ident = e.values[fieldComm]
-	}
-	if len(ident) > 0 {
-		p = blank(p)
-		p = append(p, ident...)
-		pid := e.values[fieldSyslogPID]
-		if len(pid) == 0 {
-			pid = e.values[fieldPID]
-		}
-		if len(pid) > 0 {
-			p = append(append(append(p, '['), pid...), ']')
-		}
-		p = append(p, ':')
-		if us, ok := e.number(fieldMonotonic); ok && string(ident) == "kernel" && len(pid) == 0 {
-			p = appendUptime(append(p, ' '), us)
-		}
-	}
-	p = append(blank(p), e.values[fieldMessage]...)
-	return escapeNewlines(p)
-}
-
-func blank(p []byte) []byte {
-	if len(p) > 0 {
-		p = append(p, ' ')
-	}
-	return p
-}
-
-// appendUptime appends microseconds as the kernel does: "[   12.345678]".
-func appendUptime(p []byte, us int64) []byte {
-	p = append(p, '[')
-	for n := max(1, us/1e6); n < 10_000; n *= 10 {
-		p = append(p, ' ')
-	}
-	p = strconv.AppendInt(p, us/1e6, 10)
-	p = append(p, '.')
-	frac := us % 1e6
-	for n := int64(100_000); n > max(frac, 1); n /= 10 {
-		p = append(p, '0')
-	}
-	return append(strconv.AppendInt(p, frac, 10), ']')
-}
-
-// escapeNewlines writes "\n" in words for each newline.
-func escapeNewlines(p []byte) []byte {
-	n := bytes.Count(p, []byte("\n"))
-	if n == 0 {
-		return p
-	}
-	i, j := len(p), len(p)+n
-	for p = append(p, make([]byte, n)...); i < j; {
-		i, j = i-1, j-1
-		if p[j] = p[i]; p[i] == '\n' {
-			p[j] = 'n'
-			j--
-			p[j] = '\\'
-		}
-	}
-	return p
-}
-
-// trustedFields are those that only journald sets.
-var trustedFields = [...]exportField{fieldUnit, fieldComm, fieldUID, fieldTransport}
-
-// fieldsOf returns the trusted fields; entries of the same sender share a map.
-func (j *Journal) fieldsOf(e *entry) map[string]string {
-	key := j.key[:0]
-	for _, f := range trustedFields {
-		key = append(append(key, e.values[f]...), 0)
-	}
-	j.key = key
-	if fields, ok := j.fields[string(key)]; ok {
-		return fields
-	}
-	fields := map[string]string{}
-	for _, f := range trustedFields {
-		if e.has[f] {
-			fields[exportNames[f]] = string(e.values[f])
-		}
-	}
-	if len(j.fields) >= 1024 { // programs come and go
-		clear(j.fields)
-	}
-	j.fields[string(key)] = fields
-	return fields
+	j.lines.add(b, e)
 }
 
 // start runs journalctl from where reading stands.

@@ -21,6 +21,11 @@ const (
 
 // A Reader is a source over a stream: standard input, a named pipe. It has no cursor: what was read is gone.
 //
+// Its first lines tell what it is. Of journalctl -o export and json, records are made as Journal makes them:
+// without a date in the line, with their time and the trusted fields. All else is lines, those of
+// journalctl -o short, short-iso and short-precise, of syslog and of any program; the lines that
+// journalctl and tail -F put between them are dropped.
+//
 // A read from a terminal or a pipe cannot be cancelled, so a goroutine of its own does it, from the first
 // Read to the end of the stream; after a cancelled Read it stays where it is, and what it gets is
 // delivered by the next Read. The stream waits when nobody calls Read.
@@ -33,7 +38,7 @@ type Reader struct {
 
 	// Owned by the goroutine that calls Read.
 	cur   *block // nil: none
-	lines splitter
+	text  decoder
 	begun bool // the first bytes were looked at
 
 	mu    sync.Mutex // guards stats
@@ -54,7 +59,7 @@ func NewReader(name string, r io.Reader) *Reader {
 		name: name, r: r,
 		blocks: make(chan *block),
 		free:   make(chan *block, 2),
-		lines:  splitter{max: defaultMaxLine},
+		text:   decoder{lines: splitter{max: defaultMaxLine}},
 		stats:  Stats{Source: name},
 	}
 	for range 2 {
@@ -102,7 +107,11 @@ func (s *Reader) take(b *pipeline.Batch, now time.Time) error {
 	for s.cur != nil {
 		c := s.cur
 		b.Live = c.live
-		c.r += s.lines.split(b, c.buf[c.r:c.w], now)
+		c.r += s.text.decode(b, c.buf[c.r:c.w], now)
+		if why := s.text.refused; why != nil {
+			s.text.refused = nil
+			return fmt.Errorf("%s: %w", s.name, why)
+		}
 		if b.Full() {
 			return nil
 		}
@@ -127,9 +136,7 @@ func (s *Reader) end(b *pipeline.Batch, now time.Time) error {
 		c.err = nil
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	if c.r < c.w && !s.lines.skip {
-		appendLine(b, c.buf[c.r:c.w], s.lines.max, now)
-	}
+	s.text.finish(b, c.buf[c.r:c.w], now)
 	c.r = c.w
 	return io.EOF
 }
