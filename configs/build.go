@@ -23,6 +23,8 @@ type BuildOptions struct {
 	Jails []string  // run these, enabled or not; none: those that are enabled
 	Stdin io.Reader // read by all these jails, beside the logs that the configuration names; nil: not read
 
+	Journal []string // the command that reads the journal, with its first arguments; nil means journalctl
+
 	Once   bool      // every source ends at its end
 	DryRun bool      // print the actions instead of carrying them out
 	Out    io.Writer // where DryRun prints; nil means standard output
@@ -115,7 +117,7 @@ func (b *builder) choose() error {
 	return nil
 }
 
-// sources are one follower for all files, and the stream.
+// sources are one follower for all files, the journal once per match, and the stream.
 func (b *builder) sources() []pipeline.Source {
 	var all []pipeline.Source
 	if paths := b.paths(); len(paths) > 0 {
@@ -126,6 +128,7 @@ func (b *builder) sources() []pipeline.Source {
 		}
 		all = append(all, sources.NewFiles(opt))
 	}
+	all = append(all, b.journals()...)
 	if b.opts.Stdin != nil {
 		all = append(all, sources.NewReader(stdin, b.opts.Stdin))
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,16 +135,30 @@ func (b *builder) tables() {
 	}
 }
 
-// logs settles what a jail reads and reports whether there is anything.
+// exists reports whether one of the paths and globs leads to a file.
+func exists(paths []string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool {
+		found, _ := filepath.Glob(path)
+		return len(found) > 0
+	})
+}
+
+// logs settles what a jail reads and reports whether there is anything: a log that is there, else the journal, else
+// a log that is waited for.
 func (b *builder) logs(j *Jail) bool {
 	if b.opts.Stdin != nil && j.Guessed {
 		j.LogPath, j.JournalMatch = nil, nil // a guess is for those who have nothing better
 	}
-	if len(j.JournalMatch) > 0 && !j.Guessed {
-		b.problem(j, "journalmatch", mistake(`logpath follows a file; journalctl -f -o short-iso | banpipe run --stdin reads the journal`, "the journal cannot be read yet"))
+	if len(j.JournalMatch) > 0 && !exists(j.LogPath) && b.hasJournal() {
+		return b.readJournal(j)
 	}
+	if len(j.LogPath) == 0 && len(j.JournalMatch) > 0 {
+		b.problem(j, "journalmatch", mistake("logpath names a file instead", "this machine has no journal, or no journalctl"))
+		return b.opts.Stdin != nil
+	}
+	j.JournalMatch = nil // the same entries stand in the log
 	if len(j.LogPath) == 0 {
-		if b.opts.Stdin == nil && len(j.JournalMatch) == 0 {
+		if b.opts.Stdin == nil {
 			b.problem(j, "", mistake("logpath names its log", "it has nothing to read"))
 		}
 		return b.opts.Stdin != nil

@@ -17,6 +17,9 @@ const stdin = "stdin"
 // stream if there is one.
 func (j *Jail) readsFrom(source string) bool {
 	path, isFile := strings.CutPrefix(source, "file:")
+	if match := j.Journal(); match != "" && source == journalSource(match) {
+		return true
+	}
 	if !isFile {
 		return source == stdin || strings.HasPrefix(source, stdin+":")
 	}

@@ -263,7 +263,7 @@ func TestAdoption(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		p := controlled(store)
-		p.Outputs = []Output{{Sink: sink}}
+		p.Outputs = []Output{{Sink: sink, Jails: []string{"j"}}} // the jail of a ban that is taken over is nobody's
 		return p.Run(ctx)
 	}
 	newSink := func(err error) *adopter {

@@ -16,6 +16,7 @@ import (
 type outbox struct {
 	Output
 	ledger *ledger
+	orphan func(jail string) bool // no output lists it
 	log    *zap.Logger
 	giveUp time.Duration // once closed: how long a sink may fail before what is left is given up
 
@@ -30,10 +31,13 @@ type outbox struct {
 	closed bool
 }
 
-func newOutbox(o Output, l *ledger, log *zap.Logger, giveUp time.Duration) *outbox {
+func newOutbox(o Output, all []Output, l *ledger, log *zap.Logger, giveUp time.Duration) *outbox {
 	_, keeper := o.Sink.(Keeper)
 	return &outbox{
 		Output: o, ledger: l, giveUp: giveUp,
+		orphan: func(jail string) bool {
+			return !slices.ContainsFunc(all, func(o Output) bool { return o.Jails == nil || slices.Contains(o.Jails, jail) })
+		},
 		log:    log.Named("sink." + o.Sink.Name()),
 		wake:   make(chan struct{}, 1),
 		listed: make(map[target]Action),
@@ -41,8 +45,10 @@ func newOutbox(o Output, l *ledger, log *zap.Logger, giveUp time.Duration) *outb
 	}
 }
 
+// serves reports whether the sink gets the actions of jail: those that it lists, and those that no sink lists: a
+// ban that was taken over from a back end, or whose jail is no longer configured, must not be lifted for that.
 func (o *outbox) serves(jail string) bool {
-	return o.Jails == nil || jail == Manual || jail == "" || slices.Contains(o.Jails, jail)
+	return o.Jails == nil || jail == Manual || jail == "" || slices.Contains(o.Jails, jail) || o.orphan(jail)
 }
 
 // wants reports whether the sink is told of such a target at all.

@@ -128,7 +128,7 @@ func (p *Pipeline) newRun() *run {
 	}
 	r.ledger = newLedger(now)
 	for _, o := range p.Outputs {
-		r.boxes = append(r.boxes, newOutbox(o, r.ledger, r.log, r.drainTimeout()))
+		r.boxes = append(r.boxes, newOutbox(o, p.Outputs, r.ledger, r.log, r.drainTimeout()))
 	}
 	r.saver = &saver{store: p.Store, log: r.log.Named("store"), now: time.Now, wake: make(chan struct{}, 1)}
 	return r

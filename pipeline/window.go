@@ -53,14 +53,12 @@ func (w *Window) Process(_ context.Context, b *Batch) error {
 		if t == nil {
 			continue
 		}
-		switch r.Kind {
-		case Hit:
-			if t.distinct {
-				r.Hits = t.hitDistinct(r.Addr, r.Time, max(r.Weight, 1), r.Key, now)
-				continue
-			}
+		switch {
+		case r.Kind == Hit && t.distinct:
+			r.Hits = t.hitDistinct(r.Addr, r.Time, max(r.Weight, 1), r.Key, now)
+		case r.Kind == Hit:
 			r.Hits = t.hit(r.Addr, r.Time, max(r.Weight, 1), now)
-		case Forget:
+		case r.Kind == Forget:
 			t.forget(r.Addr)
 		default:
 			continue

@@ -57,9 +57,17 @@ func checkWords(out io.Writer, built *configs.Built) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "jail\tfilter\tlimit\tbans\treads")
 	for _, j := range built.Jails {
-		fmt.Fprintf(w, "%s\t%s\t%d in %v\t%s\t%s\n", j.Name, j.Loaded.Name, j.MaxRetry, j.FindTime, bans(j), strings.Join(j.LogPath, " "))
+		fmt.Fprintf(w, "%s\t%s\t%d in %v\t%s\t%s\n", j.Name, j.Loaded.Name, j.MaxRetry, j.FindTime, bans(j), reads(j))
 	}
 	return w.Flush()
+}
+
+// reads says in words what a jail looks at.
+func reads(j *configs.Jail) string {
+	if match := j.Journal(); match != "" {
+		return "journal: " + match
+	}
+	return strings.Join(j.LogPath, " ")
 }
 
 // bans says in words what a jail does to an offender.
@@ -84,6 +92,7 @@ type checkedJail struct {
 	Jail     string   `json:"jail"`
 	Filter   string   `json:"filter"`
 	LogPath  []string `json:"logpath"`
+	Journal  string   `json:"journalmatch,omitempty"` // instead of LogPath
 	MaxRetry int      `json:"maxretry"`
 	FindTime float64  `json:"findtime_seconds"`
 	BanTime  float64  `json:"bantime_seconds"` // negative never ends
@@ -109,7 +118,7 @@ func checkJSON(out io.Writer, built *configs.Built, err error) error {
 	if err == nil {
 		for _, j := range built.Jails {
 			result.Jails = append(result.Jails, checkedJail{
-				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, MaxRetry: int(j.MaxRetry),
+				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, Journal: j.Journal(), MaxRetry: int(j.MaxRetry),
 				FindTime: time.Duration(j.FindTime).Seconds(), BanTime: time.Duration(j.BanTime).Seconds(),
 				Ports: pipeline.PortsString(j.Port), Enforce: j.Enforce,
 			})

@@ -1,0 +1,72 @@
+package configs
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A jail reads a log that is there, else the journal, else a log that it waits for.
+func TestLogOrJournal(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"ok.log": "",
+		"filter.d/both.conf": "[Definition]\n_form = <lt_<logtype>/form>\nfailregex = ^%(_form)s from <HOST>$\n[Init]\nlogtype = file\n" +
+			"[lt_file]\nform = file\n[lt_journal]\nform = journal\n",
+	})
+	for _, tt := range []struct {
+		name, jail, journalctl string
+		sources                string
+	}{
+		{"a log that is there", "filter = 'sshd'\nlogpath = 'D/ok.log'\njournalmatch = '_COMM=sshd'", "true", "files"},
+		{"no log", "filter = 'sshd'\nlogpath = 'D/none.log'\njournalmatch = '_COMM=sshd + _COMM=sshd-session'", "true", "journal:_COMM=sshd + _COMM=sshd-session"},
+		{"neither", "filter = 'sshd'\nlogpath = 'D/none.log'\njournalmatch = '_COMM=sshd'", "/no/journalctl", "files"},
+		{"several matches", "filter = 'sshd'\njournalmatch = ['_COMM=sshd', '_UID=0']", "true", "journal:_COMM=sshd + _UID=0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			built := buildJails(t, dir, "[jails.j]\nenabled = true\n"+tt.jail+"\n", tt.journalctl)
+			var names []string
+			for _, s := range built.Sources {
+				names = append(names, s.Name())
+			}
+			if got := strings.Join(names, " "); got != tt.sources {
+				t.Errorf("got %s, want %s", got, tt.sources)
+			}
+		})
+	}
+	t.Run("jails with one match share a source", func(t *testing.T) {
+		jail := "enabled = true\nfilter = 'sshd'\njournalmatch = '_COMM=sshd'\n"
+		built := buildJails(t, dir, "[jails.a]\n"+jail+"[jails.b]\n"+jail, "true")
+		if len(built.Sources) != 1 {
+			t.Errorf("got %d sources, want 1", len(built.Sources))
+		}
+		for _, j := range built.Jails {
+			if !j.readsFrom("journal:_COMM=sshd") || j.readsFrom("journal:_COMM=other") {
+				t.Errorf("jail %s does not read its own match alone", j.Name)
+			}
+		}
+	})
+	t.Run("a .conf filter has its form for the journal", func(t *testing.T) {
+		for source, want := range map[string]string{"journalmatch = '_COMM=x'": "^journal from", "logpath = 'D/ok.log'": "^file from"} {
+			built := buildJails(t, dir, "[jails.j]\nenabled = true\nfilter = 'both'\n"+source+"\n", "true")
+			rules := built.Jails[0].Loaded.FailRegex
+			if len(rules) != 1 || !strings.HasPrefix(rules[0].Regex, want) {
+				t.Errorf("%s: got %v, want %s", source, rules, want)
+			}
+		}
+	})
+}
+
+func buildJails(t *testing.T, dir, text, journalctl string) *Built {
+	t.Helper()
+	cfg, err := Parse(filepath.Join(dir, "b.toml"), []byte(strings.ReplaceAll(text, "D/", dir+"/")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := Build(cfg, BuildOptions{Journal: []string{journalctl}, Own: none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(built.Jails, func(a, b *Jail) int { return strings.Compare(a.Name, b.Name) })
+	return built
+}
