@@ -165,8 +165,8 @@ func ParseFilter(name, file string, text []byte, mode string) (*Filter, error) {
 
 // check looks at what types cannot say and makes the Filter, its rules excepted.
 func (form *filterFile) check(d *decoder, v *value) *Filter {
-	if form.Format != "" && form.Format != "json" && form.Format != "ufw" {
-		d.errs.add(v.at("format"), "format", mistake("leave it out for plain lines", "%q is not json or ufw", form.Format))
+	if !slices.Contains([]string{"", "json", "json|plain", "ufw"}, form.Format) {
+		d.errs.add(v.at("format"), "format", mistake("leave it out for plain lines", "%q is not json, json|plain or ufw", form.Format))
 	} else if form.Format != "" && len(form.Text) == 0 {
 		d.errs.add(v.at("format"), "", mistake(`name them in order: text = ["level", "event", "request.remote_ip"]`, "format %s needs the fields to match", form.Format))
 	}

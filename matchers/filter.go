@@ -8,7 +8,8 @@ type Filter struct {
 	Path        string // the file that it was read from; "" if none
 
 	// Format says how a line is taken apart before the rules see it: "" leaves it as it is (less its
-	// date), "json" and "ufw" put the fields named in Text, in this order and separated by tabs, in its place.
+	// date), "json" and "ufw" put the fields named in Text, in this order and separated by tabs, in its place; "json|plain" does so with lines that begin with a brace
+	// and leaves all others as they are.
 	Format string
 	Text   []string
 	Shape  string // what lines of its log look like, so that a wrong log is noticed; "" says nothing

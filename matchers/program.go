@@ -32,6 +32,7 @@ type view struct {
 	key      string
 	dates    *Dates
 	json     *jsonText // nil for plain lines
+	mixed    bool      // lines that are no JSON are plain ones
 	ufw      *ufwText  // nil for all others
 	jails    []*jail
 	buffered []*jail // those with maxlines: Session's
@@ -96,17 +97,26 @@ func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text,
 		*made, ok = v.ufw.append(*made, (*made)[line:])
 		return text{date: date, head: (*made)[start:]}, ok && !r.Cut
 	}
-	if v.json == nil {
+	if v.json == nil || v.mixed && !bytes.HasPrefix(bytes.TrimLeft(r.Line[jsonAt(r):], " "), []byte("{")) {
 		return text{date: date, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut}, true
-	}
-	line := r.Line
-	if at := bytes.Index(line, []byte(": {")); r.Dated && at >= 0 {
-		line = line[at+2:] // the journal puts "host ident[pid]: " before the message
 	}
 	start := len(*made)
 	var ok bool
-	*made, ok = v.json.append(*made, line)
+	*made, ok = v.json.append(*made, r.Line[jsonAt(r):])
 	return text{date: date, head: (*made)[start:]}, ok && !r.Cut
+}
+
+// jsonAt is where a line's JSON begins: at its start or, in an entry of the journal, behind "host ident[pid]: ". Any other words before
+// it may be followed by an object that a remote party wrote.
+func jsonAt(r *pipeline.Record) int {
+	if !r.Dated {
+		return 0
+	}
+	at := bytes.Index(r.Line, []byte("]: {"))
+	if at < 0 || bytes.Contains(r.Line[:at], []byte(": ")) {
+		return 0
+	}
+	return at + len("]: ")
 }
 
 // viewOf returns the view of jails that see lines as jf does.
@@ -126,14 +136,12 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	}
 	v := &view{key: key, dates: dates}
 	switch {
-	case f.Format == "json" && f.MaxLines > 1:
-		return nil, errors.New("maxlines does not go with format json")
-	case f.Format == "json" && len(f.Text) > 0 && len(f.Text) <= maxJSONFields:
-		v.json = newJSONText(f.Text)
-	case f.Format == "json":
-		return nil, fmt.Errorf("format json needs the names of 1 to %d fields", maxJSONFields)
-	case f.Format == "ufw" && f.MaxLines > 1:
-		return nil, errors.New("maxlines does not go with format ufw")
+	case f.Format != "" && f.MaxLines > 1:
+		return nil, fmt.Errorf("maxlines does not go with format %s", f.Format)
+	case (f.Format == "json" || f.Format == "json|plain") && len(f.Text) > 0 && len(f.Text) <= maxJSONFields:
+		v.json, v.mixed = newJSONText(f.Text), f.Format == "json|plain"
+	case f.Format == "json" || f.Format == "json|plain":
+		return nil, fmt.Errorf("format %s needs the names of 1 to %d fields", f.Format, maxJSONFields)
 	case f.Format == "ufw":
 		if v.ufw, err = newUFWText(f.Text); err != nil {
 			return nil, err
