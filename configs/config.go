@@ -74,6 +74,10 @@ func builtIn(path string) *Config {
 			"syslog_authpriv": {"/var/log/auth.log", "/var/log/secure", "/var/log/messages"},
 			"sshd_log":        {"%(syslog_authpriv)s"},
 			"ufw_log":         {"/var/log/ufw.log"},
+			// Debian and Ubuntu; Fedora and RHEL; Alpine. Where mail goes to the one log for all, "messages".
+			"mail_log":          {"/var/log/mail.log", "/var/log/maillog", "/var/log/messages"},
+			"apache_access_log": {"/var/log/apache2/*access.log", "/var/log/apache2/*access_log", "/var/log/httpd/*access_log"},
+			"apache_error_log":  {"/var/log/apache2/*error.log", "/var/log/apache2/*error_log", "/var/log/httpd/*error_log"},
 		},
 		Sinks:    map[string]Sink{"nftables": nftablesSink(), "ufw": {Type: "ufw"}},
 		Defaults: defaultJail(),

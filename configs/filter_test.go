@@ -23,6 +23,11 @@ func TestShippedFilters(t *testing.T) {
 			for _, err := range f.Check() {
 				t.Errorf("filter.d/%s.toml:%d: %v", name, err.Line, err)
 			}
+			for _, s := range f.Samples {
+				if s.Host != "" && !hasShape(t, f, s.Lines()[len(s.Lines())-1]) {
+					t.Errorf("line %d: got a line that has not the shape %q: %q", s.At, f.Shape, s.Line)
+				}
+			}
 			hosts, misses := 0, 0
 			for _, s := range f.Samples {
 				if s.Host != "" {
@@ -52,16 +57,46 @@ func eachRuleIsProven(t *testing.T, f *Filter, mode string) {
 		t.Fatal(err)
 	}
 	for _, r := range rules {
-		one := f.Filter
-		one.FailRegex = []matchers.Rule{r}
-		p, err := matchers.NewProgram([]matchers.JailFilter{{Jail: "j", Filter: one}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.ContainsFunc(f.Samples, func(s Sample) bool { return s.Host != "" && slices.Contains(blamed(p, s.Lines()), s.Host) }) {
+		alone := f.with(t, r)
+		others := f.with(t, slices.DeleteFunc(slices.Clone(rules), func(other matchers.Rule) bool { return other == r })...)
+		proven := slices.ContainsFunc(f.Samples, func(s Sample) bool {
+			if s.Host == "" {
+				return false
+			}
+			// A rule that only adds to what another has said of the connection is missed where it is missing.
+			return alone != nil && slices.Contains(blamed(alone, s.Lines()), s.Host) ||
+				s.Mode == mode && others != nil && !slices.Equal(blamed(others, s.Lines()), s.Want())
+		})
+		if !proven {
 			t.Errorf("no sample for %s", r.Regex)
 		}
 	}
+}
+
+// hasShape reports whether a line, less its date, has the filter's shape.
+func hasShape(t *testing.T, f *Filter, line string) bool {
+	t.Helper()
+	dates, err := matchers.NewDates(f.DatePattern, matchers.DateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	date, _ := dates.Finder().Find([]byte(line))
+	return matchers.HasShape(line[:date.Start]+line[date.End:], f.Shape)
+}
+
+// with compiles f with other rules; nil if there are none, or none that stand alone.
+func (f *Filter) with(t *testing.T, rules ...matchers.Rule) *matchers.Program {
+	t.Helper()
+	if len(rules) == 0 {
+		return nil
+	}
+	one := f.Filter
+	one.FailRegex = rules
+	p, err := matchers.NewProgram([]matchers.JailFilter{{Jail: "j", Filter: one}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // A wrong sample is named with what came out instead.

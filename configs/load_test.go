@@ -101,7 +101,7 @@ func TestLoadExample(t *testing.T) {
 	if got := c.Jails["nginx-http-auth"].LogPath; !slices.Equal(got, List{"/var/log/nginx/*error.log"}) {
 		t.Errorf("got %v, want the path behind the name", got)
 	}
-	if c.Jails["fastapi"].Problem == nil || c.Jails["ufw"].Distinct != "port" || c.Jails["vsftpd"].Enabled {
+	if c.Jails["fastapi"].Problem != nil || c.Jails["fastapi"].Loaded.Name != "fastapi-auth" || c.Jails["ufw"].Distinct != "port" || c.Jails["vsftpd"].Enabled {
 		t.Errorf("got %+v", c.Jails)
 	}
 }

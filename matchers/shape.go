@@ -6,28 +6,37 @@ import (
 	"slices"
 )
 
+// The parts of which several shapes are made.
 const (
 	accessShape     = `^(?:\S+ )?\S+ \S+ .+ \[[^\]]*\] "`
-	nginxErrorShape = `^\s*\[(?:debug|info|notice|warn|error|crit|alert|emerg)\] \d+#\d+: `
-	jsonShape       = `^\s*\{.*\}\s*$`
+	nginxErrorShape = `^\s*(?:\S+ nginx(?:\[\d+\])?: .*)?\[(?:debug|info|notice|warn|error|crit|alert|emerg)\] \d+#\d+: `
+	jsonShape       = `^\s*(?:\S+ \S+\[\d+\]: )?\{.*\}\s*$`
+	syslogShape     = `^\s*(?:<\d+>1?)?\s*[\w.:-]+ (?:[a-z0-9]+\.[a-z]+ +)?[^\s\[:]+(?:\[\d+\])?: |^\s*<\d+>1? \S* ?\S+ \S+ `
 )
 
 // shapes says what a line of a kind of log looks like when its date has been cut out. They are loose on
 // purpose: they tell a wrong log from a right one, never an attack from a visit.
 var shapes = map[string]*regexp.Regexp{
-	"syslog":       regexp.MustCompile(`^\s*(?:<\d+>)?\s*[\w.:-]+ [^\s\[:]+(?:\[\d+\])?: `),
-	"access":       regexp.MustCompile(accessShape + `|` + jsonShape),
-	"nginx-error":  regexp.MustCompile(nginxErrorShape),
-	"nginx":        regexp.MustCompile(accessShape + `|` + nginxErrorShape + `|` + jsonShape),
-	"apache-error": regexp.MustCompile(`^\s*(?:\[[^\]]*\] ){2,}|^\[[^\]]*\] \[`),
-	"uvicorn":      regexp.MustCompile(`^\s*(?:\[?[A-Z]+\]?:?\s|\S+:\d+ - "|\[|-)|` + accessShape + `|` + jsonShape),
-	"vsftpd":       regexp.MustCompile(`^\s*\[pid \d+\] `),
-	"mysql":        regexp.MustCompile(`^\s*(?:\d+ )?\[(?:Note|Warning|ERROR|System)\] `),
-	"postgresql":   regexp.MustCompile(`(?:LOG|FATAL|ERROR|DETAIL|WARNING|HINT|STATEMENT|PANIC|NOTICE|INFO|DEBUG\d?|CONTEXT|LOCATION):  `),
-	"openvpn":      regexp.MustCompile(`^\s*(?:us=\d+ )?\S`),
-	"level":        regexp.MustCompile(`^\s*[\[(]?\w*\]?.*\[?(?i:trace|debug|info|inf|notice|warn|wrn|warning|error|err|crit|critical|fatal)\]?`),
-	"ufw":          regexp.MustCompile(`\[UFW [A-Z ]+\] IN=\S* OUT=`),
-	"json":         regexp.MustCompile(jsonShape),
+	"syslog":         regexp.MustCompile(syslogShape),
+	"access":         regexp.MustCompile(accessShape + `|` + jsonShape),
+	"nginx-error":    regexp.MustCompile(nginxErrorShape),
+	"nginx":          regexp.MustCompile(accessShape + `|` + nginxErrorShape + `|` + jsonShape),
+	"apache-error":   regexp.MustCompile(`^\s*\[\] \[(?:\w*:)?(?:emerg|alert|crit|error|warn|notice|info|debug|trace\d)\] `),
+	"python":         regexp.MustCompile(accessShape + `|` + jsonShape + `|^[\s\-]*(?:[\w.]+ - )?\[?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)\b|^\s*\S+:\d+ - "`),
+	"fail2ban":       regexp.MustCompile(`fail2ban\.\w+\s*\[\d+\]: [A-Z]+ `),
+	"dovecot":        regexp.MustCompile(syslogShape + `|^\s*[\w-]+(?:\([^)]*\))*(?:<[^>]*>)*: (?:Info|Warning|Error|Debug|Fatal|Panic): `),
+	"vsftpd":         regexp.MustCompile(`^\s*\[pid \d+\] `),
+	"proftpd":        regexp.MustCompile(`^\s*\S+ proftpd\b`),
+	"mysql":          regexp.MustCompile(`^\s*(?:\d+ )?\[(?:Note|Warning|ERROR|System)\] `),
+	"postgresql":     regexp.MustCompile(`\[\d+\].* ?(?:LOG|FATAL|ERROR|DETAIL|WARNING|HINT|STATEMENT|PANIC|NOTICE|INFO|CONTEXT):  `),
+	"vaultwarden":    regexp.MustCompile(`^\s*\[\]\[\w+(?:::\w+)*\]\[[A-Z]+\] `),
+	"gitea":          regexp.MustCompile(`^\s*\S+(?: \S+)?:\d+:\S+\(\) \[[A-Z]\] |^\s*HTTPRequest \[[A-Z]\] `),
+	"jellyfin":       regexp.MustCompile(`^\s*\[\] \[[A-Z]{3}\] `),
+	"home-assistant": regexp.MustCompile(`^\s*[A-Z]+ \([^)]*\) \[[\w.]+\] `),
+	"grafana":        regexp.MustCompile(`\b(?:level|lvl)=\w+ msg=`),
+	"openvpn":        regexp.MustCompile(`\b(?:TLS|VERIFY|MULTI|OpenVPN|PUSH|Peer Connection|Data Channel|Control Channel|SIGUSR1|SIGTERM|AF_INET6?)\b`),
+	"ufw":            regexp.MustCompile(`\[UFW [A-Z ]+\] IN=\S* OUT=`),
+	"json":           regexp.MustCompile(jsonShape),
 }
 
 // Shapes are the words that a filter's shape may be.
