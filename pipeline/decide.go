@@ -129,12 +129,12 @@ func (d *Decide) order(b *Batch, a Action, now time.Time) {
 	case a.Op != Ban:
 		d.passOrder(b, a, now)
 	case !a.Prefix.IsValid():
-		b.Refuse(errors.New("ban: no valid address"))
+		b.Refuse(refused(a, errors.New("ban: no valid address")))
 	case over(a, now):
-		b.Refuse(fmt.Errorf("ban %v: its end, %v, is past", a.Prefix, a.Until))
+		b.Refuse(refused(a, fmt.Errorf("ban %v: its end, %v, is past", a.Prefix, a.Until)))
 	default:
 		if err := d.refuse(a, now); err != nil {
-			b.Refuse(fmt.Errorf("ban %v: %w", a.Prefix, err))
+			b.Refuse(refused(a, fmt.Errorf("ban %v: %w", a.Prefix, err)))
 			return
 		}
 		if !a.Restored {
@@ -143,6 +143,9 @@ func (d *Decide) order(b *Batch, a Action, now time.Time) {
 		d.ban(b, a)
 	}
 }
+
+// refused says which action it was.
+func refused(a Action, why error) error { return &RefusedError{Actions: []Action{a}, Err: why} }
 
 // refuse says why a prefix must not be banned: it is, or contains, an address that never is.
 func (d *Decide) refuse(a Action, now time.Time) error {

@@ -26,11 +26,12 @@ type ledger struct {
 	now     func() time.Time
 	held    map[target][]Action // one Ban per jail
 	wide    map[target]struct{} // those of held that are no bans of single hosts: few
+	ports   map[string]struct{} // that targets ever had: as many as the jails have
 	sweepAt int                 // size at which ended bans are next looked for
 }
 
 func newLedger(now func() time.Time) *ledger {
-	return &ledger{now: now, held: make(map[target][]Action), wide: make(map[target]struct{}), sweepAt: 1024}
+	return &ledger{now: now, held: make(map[target][]Action), wide: make(map[target]struct{}), ports: make(map[string]struct{}), sweepAt: 1024}
 }
 
 // put books an action. One that ends something, without a jail, ends it for all.
@@ -55,6 +56,7 @@ func (l *ledger) set(t target, holds []Action) {
 		return
 	}
 	l.held[t] = holds
+	l.ports[t.ports] = struct{}{}
 	if t.op != Ban || !t.prefix.IsSingleIP() {
 		l.wide[t] = struct{}{}
 	}
@@ -129,18 +131,28 @@ func (l *ledger) all(yield func(Action) bool) {
 	flush()
 }
 
-// covering are the bans of networks that addr lies in, and what lets it through.
-func (l *ledger) covering(addr netip.Addr) (all []Action) {
+// holding is what is in force for p: bans of exactly it, on whatever ports, bans of networks it lies in, and what
+// lets it through.
+func (l *ledger) holding(p netip.Prefix) (all []Action) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	for t := range l.wide {
-		if t.op == Pause || t.prefix.Contains(addr) {
-			for _, a := range l.held[t] {
-				if !over(a, now) {
-					all = append(all, a)
-				}
+	add := func(t target) {
+		for _, a := range l.held[t] {
+			if !over(a, now) {
+				all = append(all, a)
 			}
+		}
+	}
+	if p.IsSingleIP() {
+		for ports := range l.ports {
+			add(target{Ban, ports, p, false})
+			add(target{Ban, ports, p, true})
+		}
+	}
+	for t := range l.wide {
+		if t.op == Pause || t.prefix.Bits() <= p.Bits() && t.prefix.Contains(p.Addr()) {
+			add(t)
 		}
 	}
 	return all

@@ -56,7 +56,7 @@ func (p *passes) why(prefix netip.Prefix, now time.Time) error {
 // passOrder carries out Allow, Disallow, Pause and Resume.
 func (d *Decide) passOrder(b *Batch, a Action, now time.Time) {
 	if err := d.pass.refuse(a, now); err != nil {
-		b.Refuse(err)
+		b.Refuse(refused(a, err))
 		return
 	}
 	a.Jail, a.Since = Manual, now

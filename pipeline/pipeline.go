@@ -87,7 +87,8 @@ type Adopter interface {
 }
 
 // A RefusedError is returned by Sink.Apply for actions that would fail again however often they were
-// tried. It is logged and the actions are given up.
+// tried; it is logged and the actions are given up. In what Pipeline.Do returns, joined with others, it is an action that was
+// not carried out.
 type RefusedError struct {
 	Actions []Action
 	Err     error // why

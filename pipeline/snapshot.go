@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"iter"
 	"maps"
 	"net/netip"
@@ -81,10 +82,11 @@ func (p *Pipeline) Live() iter.Seq[Action] {
 	}
 }
 
-// Covering are the bans of networks that addr lies in, and the Allow and the Pause that let it through. It is fast.
-func (p *Pipeline) Covering(addr netip.Addr) []Action {
+// Holding is what is in force for an address or a network: bans of exactly it, bans of networks that it lies in, and the
+// Allow and the Pause that let it through. It does not look at every ban.
+func (p *Pipeline) Holding(prefix netip.Prefix) []Action {
 	if r := p.current.Load(); r != nil {
-		return r.ledger.covering(addr)
+		return r.ledger.holding(unmapped(prefix))
 	}
 	return nil
 }
@@ -96,3 +98,6 @@ func (p *Pipeline) stats() *Stats {
 	}
 	return &p.own
 }
+
+// Watch gives whoever wants to see what happens every Event from now on, until ctx is done; see Stats.Watch.
+func (p *Pipeline) Watch(ctx context.Context) *Watcher { return p.stats().Watch(ctx) }

@@ -27,8 +27,10 @@ func hosts() []scope { return []scope{{bits: 32}, {v6: true, bits: 128}} }
 // doors are the scopes of what is let through; they are always there, too, and their rules stand among the guards.
 func doors() []scope {
 	return []scope{
-		{bits: 0, pass: true}, {v6: true, bits: 0, pass: true},
-		{bits: 32, pass: true}, {v6: true, bits: 128, pass: true},
+		{bits: 0, pass: true},
+		{v6: true, bits: 0, pass: true},
+		{bits: 32, pass: true},
+		{v6: true, bits: 128, pass: true},
 	}
 }
 

@@ -243,21 +243,31 @@ func (n *NFTables) List(ctx context.Context) (Listing, error) {
 		return l, err
 	}
 	slices.SortStableFunc(l.Bans, func(a, b pipeline.Action) int { return a.Prefix.Compare(b.Prefix) })
+	l.Packets, l.Bytes, err = n.Dropped(ctx)
+	return l, err
+}
+
+// Dropped is how many packets and bytes were dropped or rejected since the rules were made. It looks at rules only,
+// however many bans there are.
+func (n *NFTables) Dropped(ctx context.Context) (packets, bytes uint64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
 	table := &nftables.Table{Name: n.table(), Family: nftables.TableFamilyINet}
 	rules, err := (&nftables.Conn{}).GetRules(table, &nftables.Chain{Name: banChain, Table: table})
 	if errors.Is(err, unix.ENOENT) {
-		return l, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return l, fmt.Errorf("rules of table %s: %w", n.table(), err)
+		return 0, 0, fmt.Errorf("rules of table %s: %w", n.table(), err)
 	}
 	for _, r := range rules {
 		for _, e := range r.Exprs {
 			if c, ok := e.(*expr.Counter); ok {
-				l.Packets += c.Packets
-				l.Bytes += c.Bytes
+				packets += c.Packets
+				bytes += c.Bytes
 			}
 		}
 	}
-	return l, nil
+	return packets, bytes, nil
 }

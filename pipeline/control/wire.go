@@ -1,0 +1,185 @@
+package control
+
+import (
+	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// A Status answers GET /v1/status.
+type Status struct {
+	Version        string     `json:"version"`
+	Config         string     `json:"config"` // the file; "" if there is none
+	PID            int        `json:"pid"`
+	Started        time.Time  `json:"started"`
+	LinesPerSecond float64    `json:"lines_per_second"` // of all sources, over the last 10 s
+	Bans           int        `json:"bans"`             // live, of all jails
+	Allowed        int        `json:"allowed"`          // addresses that pass
+	PausedUntil    *time.Time `json:"paused_until,omitempty"`
+	ConfirmUntil   *time.Time `json:"confirm_until,omitempty"` // when the configuration before comes back, unless it is confirmed
+	SlowRules      int        `json:"slow_rules"`              // rules that do not run in linear time by themselves
+	DroppedPackets uint64     `json:"dropped_packets"`         // by the kernel, since the rules were made
+	DroppedBytes   uint64     `json:"dropped_bytes"`
+	Jails          []Jail     `json:"jails"`
+	Sources        []Source   `json:"sources"`
+	Sinks          []Sink     `json:"sinks"`
+	State          State      `json:"state"`
+	Warnings       []string   `json:"warnings"` // in sentences
+}
+
+// A Jail is how one jail is doing.
+type Jail struct {
+	Jail            string     `json:"jail"`
+	Filter          string     `json:"filter,omitempty"`
+	LogPath         []string   `json:"logpath,omitempty"`
+	Ports           string     `json:"ports"` // "" is all
+	MaxRetry        int        `json:"maxretry,omitempty"`
+	FindTimeSeconds float64    `json:"findtime_seconds,omitempty"`
+	BanTimeSeconds  float64    `json:"bantime_seconds,omitempty"` // negative never ends
+	Enforce         bool       `json:"enforce"`                   // false: it only says whom it would ban
+	Tracked         int        `json:"tracked"`                   // addresses with offences that still count: fail2ban's "currently failed"
+	HitsTotal       uint64     `json:"hits_total"`                // offences since the start: fail2ban's "total failed"
+	Bans            int        `json:"bans"`                      // live
+	BansTotal       uint64     `json:"bans_total"`                // since the start
+	LastHit         *time.Time `json:"last_hit,omitempty"`
+	Addrs           []string   `json:"addrs,omitempty"` // who is banned, if it was asked for
+}
+
+// A Source is one log.
+type Source struct {
+	Source         string     `json:"source"`
+	LinesTotal     uint64     `json:"lines_total"`
+	LinesPerSecond float64    `json:"lines_per_second"`
+	BehindBytes    int64      `json:"behind_bytes"`   // written and not read
+	BehindSeconds  float64    `json:"behind_seconds"` // since when the source has not been at its end
+	LastLine       string     `json:"last_line"`      // hostile: escape it
+	LastRead       *time.Time `json:"last_read,omitempty"`
+	Error          string     `json:"error,omitempty"`
+}
+
+// A Sink is one back end.
+type Sink struct {
+	Sink         string     `json:"sink"`
+	Healthy      bool       `json:"healthy"`
+	Waiting      int        `json:"waiting"` // addresses that it has not been told of
+	Applied      *time.Time `json:"applied,omitempty"`
+	FailingSince *time.Time `json:"failing_since,omitempty"`
+	Error        string     `json:"error,omitempty"`
+}
+
+// State is whether what must outlive a restart does.
+type State struct {
+	Healthy bool       `json:"healthy"`
+	Kept    bool       `json:"kept"` // false: nothing outlives a restart, by configuration
+	Saved   *time.Time `json:"saved,omitempty"`
+	Error   string     `json:"error,omitempty"`
+}
+
+// An Action is a pipeline.Action in the form that every output has, with what is known beyond it.
+type Action struct {
+	Op               string     `json:"op"`     // ban, unban, allow, disallow, pause or resume
+	Prefix           string     `json:"prefix"` // "" for pause and resume
+	Jail             string     `json:"jail"`
+	Until            *time.Time `json:"until,omitempty"`
+	Hits             int        `json:"hits"`
+	Reason           string     `json:"reason"`
+	Ports            string     `json:"ports,omitempty"`
+	Observe          bool       `json:"observe,omitempty"`
+	Restored         bool       `json:"restored,omitempty"`
+	Since            *time.Time `json:"since,omitempty"`
+	RemainingSeconds *float64   `json:"remaining_seconds,omitempty"` // absent if it never ends
+}
+
+// Bans answers GET /v1/bans, sorted by end.
+type Bans struct {
+	Bans []Action `json:"bans"`
+}
+
+// An Event is what was decided, and when.
+type Event struct {
+	Time time.Time `json:"time"`
+	Action
+	Lines []string `json:"lines,omitempty"` // that led to it, oldest first; hostile: escape them
+}
+
+// History answers GET /v1/history: the youngest events that were asked for, oldest first.
+type History struct {
+	Events []Event `json:"events"`
+}
+
+// A Why answers GET /v1/why.
+type Why struct {
+	Addr    string   `json:"addr"`
+	Banned  bool     `json:"banned"`   // its packets are kept out now
+	By      []Action `json:"by"`       // the bans that hold it, of networks that it lies in too
+	SavedBy []string `json:"saved_by"` // what keeps it from being banned or lets it through, in words
+	Bans    int      `json:"bans"`     // how often it was banned, as far as the history goes
+	Events  []Event  `json:"events"`   // the last ones about it
+}
+
+// An Order is the body of POST /v1/ban, unban, allow, disallow, pause and reload. What a verb has no use for must not be
+// there.
+type Order struct {
+	Addrs      []string `json:"addrs,omitempty"`       // addresses or prefixes
+	ForSeconds *float64 `json:"for_seconds,omitempty"` // absent: the verb's default; negative: for ever
+	Jail       string   `json:"jail,omitempty"`
+	Reason     string   `json:"reason,omitempty"`
+	Force      bool     `json:"force,omitempty"` // ban in spite of Spare, of ignoreip and of this machine's own addresses
+	Spare      []string `json:"spare,omitempty"` // addresses that must not be hit by mistake: where the caller sits
+	All        bool     `json:"all,omitempty"`   // unban everybody, of Jail if it is given
+}
+
+// Results answers an Order. The status is 200 if all was done, else 422.
+type Results struct {
+	Results []Result `json:"results"`
+}
+
+// A Result is what became of one address.
+type Result struct {
+	Addr   string   `json:"addr"`
+	Done   bool     `json:"done"` // and saved: it outlives a crash from now on
+	Action *Action  `json:"action,omitempty"`
+	Notes  []string `json:"notes,omitempty"` // what the caller should know, in sentences
+	Error  string   `json:"error,omitempty"`
+}
+
+// A Reloaded answers POST /v1/reload.
+type Reloaded struct {
+	Jails        []string   `json:"jails"` // that run now
+	Lifted       int        `json:"lifted"`
+	ConfirmUntil *time.Time `json:"confirm_until,omitempty"`
+	Notes        []string   `json:"notes,omitempty"`
+}
+
+// A Failure is the body of every answer that is no success and has none of the forms above.
+type Failure struct {
+	Error string `json:"error"`
+}
+
+func newAction(a pipeline.Action, now time.Time) Action {
+	out := Action{
+		Op: a.Op.String(), Jail: a.Jail, Until: moment(a.Until), Hits: a.Hits, Reason: a.Reason,
+		Ports: pipeline.PortsString(a.Ports), Observe: a.Observe, Restored: a.Restored, Since: moment(a.Since),
+	}
+	if a.Prefix.IsValid() {
+		out.Prefix = a.Prefix.String()
+	}
+	if !a.Until.IsZero() && !a.Op.Ends() {
+		left := max(0, a.Until.Sub(now)).Seconds()
+		out.RemainingSeconds = &left
+	}
+	return out
+}
+
+func newEvent(e pipeline.Event, now time.Time) Event {
+	return Event{Time: e.Time.UTC(), Action: newAction(e.Action, now), Lines: e.Lines}
+}
+
+// moment is nil for the zero time.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
