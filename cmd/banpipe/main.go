@@ -76,7 +76,9 @@ nftables set whose elements carry their own timeout: the kernel itself ends ever
 		return cmd.Help()
 	}
 	root.Args = cobra.ArbitraryArgs
-	root.AddCommand(runCommand(), checkCommand(), testCommand(), tryCommand(), flushCommand())
+	root.AddCommand(runCommand(), checkCommand(), testCommand(), tryCommand(), flushCommand(),
+		statusCommand(), listCommand(), whyCommand(), watchCommand(), historyCommand(),
+		banCommand(), unbanCommand(), allowCommand(), pauseCommand(), resumeCommand(), reloadCommand())
 	return root
 }
 

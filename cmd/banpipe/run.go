@@ -60,14 +60,26 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var trial *trialFile
+	if !f.dryRun && !f.once {
+		var before *configs.Config
+		if before, trial, err = onTrial(cfg); err != nil {
+			log.Error("configuration", zap.Error(err))
+		}
+		if before != nil {
+			log.Warn("the configuration was not confirmed in time: the one before runs", zap.String("config", cfg.Path))
+			cfg, trial = before, nil
+		}
+	}
 	opts := configs.BuildOptions{
 		Jails: f.jails, Once: f.once, DryRun: f.dryRun, JSON: f.json, Out: cmd.OutOrStdout(), Now: now, Logger: log,
 	}
 	if f.stdin {
 		opts.Stdin = cmd.InOrStdin()
 	}
+	var state *store.Store
 	if !f.dryRun {
-		state, err := store.Open(filepath.Join(cfg.StateDir, "banpipe.db"), store.Options{
+		state, err = store.Open(filepath.Join(cfg.StateDir, "banpipe.db"), store.Options{
 			History: time.Duration(cfg.History), Now: now, Logger: log.Named("store"),
 		})
 		if err != nil {
@@ -85,7 +97,6 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	for _, o := range built.Outputs {
 		if s, ok := o.Sink.(*sinks.NFTables); ok {
-			defer s.Close()
 			if err := s.Probe(cmd.Context()); err != nil {
 				return err
 			}
@@ -96,13 +107,25 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		names = append(names, j.Name)
 	}
 	log.Info("started", zap.String("config", cfg.Path), zap.Strings("jails", names))
-	if err := built.Run(cmd.Context()); err != nil {
+	if f.dryRun || f.once {
+		defer closeSinks(built)
+		err = built.Run(cmd.Context())
+	} else {
+		service := newService(f, cfg, built, opts, state, log)
+		if trial != nil {
+			service.await(trial)
+		}
+		err = service.run(cmd.Context())
+		built = service.now.Load().built
+	}
+	if err != nil || f.dryRun {
 		return err
 	}
-	if f.dryRun {
-		return nil
+	live := 0
+	for _, j := range built.Snapshot().Jails {
+		live += j.Live
 	}
-	log.Info("stopped: bans stay in the kernel and end by themselves; banpipe flush lifts them")
+	log.Info("stopped: bans stay in the kernel and end by themselves; banpipe flush lifts them", zap.Int("bans", live))
 	return nil
 }
 

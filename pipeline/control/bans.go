@@ -28,17 +28,17 @@ func (h *Handler) bans(r *http.Request) (any, error) {
 			live = append(live, a)
 		}
 	}
-	slices.SortFunc(live, byEnd)
+	slices.SortFunc(live, ByEnd)
 	out := Bans{Bans: make([]Action, len(live))}
 	now := h.now()
 	for i, a := range live {
-		out.Bans[i] = newAction(a, now)
+		out.Bans[i] = NewAction(a, now)
 	}
 	return out, nil
 }
 
-// byEnd sorts what ends first first, and what never does last.
-func byEnd(a, b pipeline.Action) int {
+// ByEnd sorts what ends first first, and what never does last.
+func ByEnd(a, b pipeline.Action) int {
 	switch {
 	case a.Until.IsZero() != b.Until.IsZero():
 		if a.Until.IsZero() {
@@ -51,8 +51,8 @@ func byEnd(a, b pipeline.Action) int {
 	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Jail, b.Jail))
 }
 
-// word is a prefix as people write it: a host without its /32.
-func word(p netip.Prefix) string {
+// Word is a prefix as people write it: a host without its /32.
+func Word(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}
@@ -61,16 +61,16 @@ func word(p netip.Prefix) string {
 
 // compareAddrs sorts words by address.
 func compareAddrs(a, b string) int {
-	p, err1 := parsePrefix(a)
-	q, err2 := parsePrefix(b)
+	p, err1 := ParsePrefix(a)
+	q, err2 := ParsePrefix(b)
 	if err1 != nil || err2 != nil {
 		return cmp.Compare(a, b)
 	}
 	return p.Compare(q)
 }
 
-// parsePrefix reads an address or a prefix. A v4 address in v6 form is v4, and a zone means nothing here.
-func parsePrefix(s string) (netip.Prefix, error) {
+// ParsePrefix reads an address or a prefix. A v4 address in v6 form is v4, and a zone means nothing here.
+func ParsePrefix(s string) (netip.Prefix, error) {
 	s = strings.TrimSpace(s)
 	if a, err := netip.ParseAddr(s); err == nil {
 		a = a.Unmap().WithZone("")
@@ -91,17 +91,17 @@ const whyEvents = 10
 
 // why answers GET /v1/why?addr=A.
 func (h *Handler) why(r *http.Request) (any, error) {
-	prefix, err := parsePrefix(r.FormValue("addr"))
+	prefix, err := ParsePrefix(r.FormValue("addr"))
 	if err != nil || !prefix.IsSingleIP() {
 		return nil, bad("addr %q: want one address", r.FormValue("addr"))
 	}
 	p, now := h.Pipeline(), h.now()
-	out := Why{Addr: word(prefix), By: []Action{}, SavedBy: h.saves(p, prefix.Addr()), Events: []Event{}}
+	out := Why{Addr: Word(prefix), By: []Action{}, SavedBy: h.saves(p, prefix.Addr()), Events: []Event{}}
 	passes := false
 	for _, a := range p.Holding(prefix) {
 		switch a.Op {
 		case pipeline.Ban:
-			out.By = append(out.By, newAction(a, now))
+			out.By = append(out.By, NewAction(a, now))
 			out.Banned = out.Banned || !a.Observe
 		case pipeline.Allow:
 			passes = true
@@ -152,8 +152,8 @@ func (h *Handler) saves(p *pipeline.Pipeline, addr netip.Addr) []string {
 	}
 	for name, j := range d.Jails {
 		for _, q := range j.Ignore {
-			if q, err := parsePrefix(q.String()); err == nil && q.Contains(addr) {
-				all = append(all, fmt.Sprintf("jail %s: %s is in ignoreip", name, word(q)))
+			if q, err := ParsePrefix(q.String()); err == nil && q.Contains(addr) {
+				all = append(all, fmt.Sprintf("jail %s: %s is in ignoreip", name, Word(q)))
 			}
 		}
 	}
@@ -196,7 +196,7 @@ func (h *Handler) history(r *http.Request) (any, error) {
 		}
 	}
 	if s := r.FormValue("addr"); s != "" {
-		if prefix, err = parsePrefix(s); err != nil {
+		if prefix, err = ParsePrefix(s); err != nil {
 			return nil, bad("addr: %w", err)
 		}
 	}

@@ -78,7 +78,7 @@ func (h *Handler) ban(ctx context.Context, o *Order) (any, error) {
 		if base.Observe {
 			r.Notes = append(r.Notes, fmt.Sprintf("jail %s only observes (enforce = false): nothing is dropped", base.Jail))
 		}
-		a := newAction(base, h.now())
+		a := NewAction(base, h.now())
 		r.Action = &a
 		r.Notes = append(r.Notes, h.sinkNotes()...)
 	}), nil
@@ -90,8 +90,8 @@ func (o *Order) tooMuch(p netip.Prefix) error {
 		return nil
 	}
 	for _, s := range o.Spare {
-		if spare, err := parsePrefix(s); err == nil && p.Overlaps(spare) {
-			return fmt.Errorf("ban %v: you are connected from %s yourself (--force bans it all the same)", word(p), word(spare))
+		if spare, err := ParsePrefix(s); err == nil && p.Overlaps(spare) {
+			return fmt.Errorf("ban %v: you are connected from %s yourself (--force bans it all the same)", Word(p), Word(spare))
 		}
 	}
 	if p.Addr().Is4() && p.Bits() < widest4 || p.Addr().Is6() && p.Bits() < widest6 {
@@ -126,7 +126,7 @@ func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 		}
 		for _, held := range p.Holding(one.prefix) {
 			if held.Op == pipeline.Ban && !held.Observe {
-				r.Notes = append(r.Notes, fmt.Sprintf("%s, banned by jail %s%s, still keeps it out", word(held.Prefix), held.Jail, untilWords(held.Until)))
+				r.Notes = append(r.Notes, fmt.Sprintf("%s, banned by jail %s%s, still keeps it out", Word(held.Prefix), held.Jail, untilWords(held.Until)))
 			}
 		}
 		r.Notes = append(r.Notes, h.sinkNotes()...)
@@ -151,7 +151,7 @@ func (h *Handler) unbanAll(ctx context.Context, o *Order) (any, error) {
 			return nil, err
 		}
 		for _, a := range actions[:n] {
-			out.Results = append(out.Results, Result{Addr: word(a.Prefix), Done: true})
+			out.Results = append(out.Results, Result{Addr: Word(a.Prefix), Done: true})
 		}
 		actions = actions[n:]
 	}
@@ -191,7 +191,7 @@ func (h *Handler) pass(ctx context.Context, o *Order, op pipeline.Op) (any, erro
 	}
 	return h.results(asked, func(one *asking, r *Result) {
 		base.Prefix = one.prefix
-		a := newAction(base, h.now())
+		a := NewAction(base, h.now())
 		r.Action = &a
 		if op == pipeline.Allow {
 			r.Notes = h.gateNotes(one.prefix)
@@ -206,7 +206,7 @@ func (h *Handler) gateNotes(prefix netip.Prefix) (notes []string) {
 	for _, s := range p.Snapshot().Sinks {
 		for _, held := range p.Holding(prefix) {
 			if !s.Gate && held.Op == pipeline.Ban && !held.Observe {
-				notes = append(notes, fmt.Sprintf("%s cannot let single addresses through: there %s still keeps it out", s.Sink, word(held.Prefix)))
+				notes = append(notes, fmt.Sprintf("%s cannot let single addresses through: there %s still keeps it out", s.Sink, Word(held.Prefix)))
 			}
 		}
 	}
@@ -236,7 +236,7 @@ func (h *Handler) everybody(ctx context.Context, o *Order, a pipeline.Action) (a
 	if err := h.do(ctx, []pipeline.Action{a}, nil); err != nil {
 		return nil, err
 	}
-	out := newAction(a, h.now())
+	out := NewAction(a, h.now())
 	r := Result{Done: true, Action: &out, Notes: h.sinkNotes()}
 	for _, s := range h.Pipeline().Snapshot().Sinks {
 		if !s.Gate {
@@ -261,13 +261,13 @@ func (o *Order) prefixes() ([]*asking, error) {
 	all := make([]*asking, 0, len(o.Addrs))
 	seen := make(map[netip.Prefix]bool, len(o.Addrs))
 	for _, s := range o.Addrs {
-		p, err := parsePrefix(s)
+		p, err := ParsePrefix(s)
 		if err != nil {
 			return nil, bad("addrs: %w", err)
 		}
 		if !seen[p] {
 			seen[p] = true
-			all = append(all, &asking{word: word(p), prefix: p})
+			all = append(all, &asking{word: Word(p), prefix: p})
 		}
 	}
 	return all, nil

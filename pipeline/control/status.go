@@ -69,7 +69,7 @@ func (h *Handler) narrow(s *Status, p *pipeline.Pipeline, r *http.Request) error
 	}
 	for a := range p.Live() {
 		if i, ok := at[a.Jail]; ok && a.Op == pipeline.Ban {
-			s.Jails[i].Addrs = append(s.Jails[i].Addrs, word(a.Prefix))
+			s.Jails[i].Addrs = append(s.Jails[i].Addrs, Word(a.Prefix))
 		}
 	}
 	for i := range s.Jails {

@@ -156,7 +156,8 @@ type Failure struct {
 	Error string `json:"error"`
 }
 
-func newAction(a pipeline.Action, now time.Time) Action {
+// NewAction is the wire form of a, with the time that it has left.
+func NewAction(a pipeline.Action, now time.Time) Action {
 	out := Action{
 		Op: a.Op.String(), Jail: a.Jail, Until: moment(a.Until), Hits: a.Hits, Reason: a.Reason,
 		Ports: pipeline.PortsString(a.Ports), Observe: a.Observe, Restored: a.Restored, Since: moment(a.Since),
@@ -172,7 +173,7 @@ func newAction(a pipeline.Action, now time.Time) Action {
 }
 
 func newEvent(e pipeline.Event, now time.Time) Event {
-	return Event{Time: e.Time.UTC(), Action: newAction(e.Action, now), Lines: e.Lines}
+	return Event{Time: e.Time.UTC(), Action: NewAction(e.Action, now), Lines: e.Lines}
 }
 
 // moment is nil for the zero time.

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/pipeline/control"
+)
+
+// reloadNow loads and builds the configuration as its files are now, and only if all is well lets the pipeline that
+// runs drain and the new one go on over the same state. With confirm the old one comes back after that time.
+func (s *service) reloadNow(ctx context.Context, confirm time.Duration) (control.Reloaded, error) {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	cfg, err := load(s.path)
+	if err != nil {
+		return control.Reloaded{}, err
+	}
+	old := s.now.Load()
+	to, err := s.build(old, cfg)
+	if err != nil {
+		return control.Reloaded{}, err
+	}
+	out := control.Reloaded{Jails: names(to.built), Notes: notes(old.cfg, cfg), Lifted: lifted(old, to)}
+	if confirm > 0 {
+		before := old
+		if s.trial != nil && s.confirms.Load() != nil {
+			before = nil // a second try: the one before the first is what comes back
+		}
+		until := time.Now().Add(confirm)
+		if err := s.beginTrial(before, to, until); err != nil {
+			return control.Reloaded{}, fmt.Errorf("nothing is changed, since the old configuration cannot be kept: %w", err)
+		}
+		out.ConfirmUntil = &until
+	}
+	if err := s.switchTo(ctx, to); err != nil {
+		if confirm > 0 {
+			s.endTrial()
+		}
+		return control.Reloaded{}, err
+	}
+	if confirm == 0 {
+		s.endTrial()
+	}
+	s.log.Info("reloaded", zap.String("config", cfg.Path), zap.Strings("jails", out.Jails), zap.Int("lifted", out.Lifted), zap.Duration("on_trial_for", confirm))
+	return out, nil
+}
+
+// build makes a pipeline that can follow the one that runs.
+func (s *service) build(old *running, cfg *configs.Config) (*running, error) {
+	if s.state == nil {
+		return nil, errors.New("nothing is kept over a reload in this mode: restart instead")
+	}
+	if why := old.built.Snapshot().State.Error; why != "" {
+		return nil, fmt.Errorf("the state cannot be saved, so that a reload would lose what was counted: %s", why)
+	}
+	if cfg.StateDir != old.cfg.StateDir {
+		return nil, fmt.Errorf("state_dir was %s and is %s now: that takes a restart", old.cfg.StateDir, cfg.StateDir)
+	}
+	built, err := configs.Build(cfg, s.opts)
+	if err != nil {
+		return nil, err
+	}
+	for i, src := range built.Sources { // what cannot be resumed by a cursor is handed over as it is
+		if _, ok := src.(pipeline.Resumer); ok {
+			continue
+		}
+		for _, was := range old.built.Sources {
+			if was.Name() == src.Name() {
+				built.Sources[i] = was
+			}
+		}
+	}
+	built.Stats = &s.stats
+	return &running{cfg: cfg, built: built, files: readTree(cfg.Path)}, nil
+}
+
+func (s *service) switchTo(ctx context.Context, to *running) error {
+	h := &handover{to: to, answer: make(chan error, 1)}
+	select {
+	case s.next <- h:
+	case <-ctx.Done():
+		return fmt.Errorf("the service is busy: %w", ctx.Err())
+	}
+	return <-h.answer
+}
+
+// lifted counts the bans that the new ignoreip covers: the new pipeline does not take them over.
+func lifted(old, to *running) (n int) {
+	ignore := make(map[string][]netip.Prefix)
+	for _, stage := range to.built.Stages {
+		if d, ok := stage.(*pipeline.Decide); ok {
+			for name, j := range d.Jails {
+				ignore[name] = j.Ignore
+			}
+		}
+	}
+	for a := range old.built.Live() {
+		if a.Op == pipeline.Ban && slices.ContainsFunc(ignore[a.Jail], a.Prefix.Overlaps) {
+			n++
+		}
+	}
+	return n
+}
+
+// notes says what a reload leaves as it was.
+func notes(was, is *configs.Config) (all []string) {
+	for _, c := range []struct {
+		name    string
+		changed bool
+	}{
+		{"socket", was.Socket != is.Socket},
+		{"[log]", was.Log != is.Log},
+		{"history", was.History != is.History},
+	} {
+		if c.changed {
+			all = append(all, c.name+" has changed: that takes effect with the next start")
+		}
+	}
+	return all
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/pipeline/control"
+	"github.com/banpipe/banpipe/pipeline/store"
+	"github.com/banpipe/banpipe/sinks"
+	"github.com/banpipe/banpipe/sources"
+)
+
+// A service is a pipeline that can be looked at, and replaced by one of a new configuration, while it runs.
+type service struct {
+	path  string               // of the configuration, as it was named; "" is the usual place
+	opts  configs.BuildOptions // for every pipeline
+	state *store.Store
+	log   *zap.Logger
+	start time.Time
+	stats pipeline.Stats // of all pipelines, one after the other
+
+	now      atomic.Pointer[running]
+	next     chan *handover
+	reload   sync.Mutex // one at a time
+	trial    *trialFile
+	confirms atomic.Pointer[time.Time] // until when the configuration is on trial
+	revert   *time.Timer
+}
+
+// A running is a configuration and what was built of it.
+type running struct {
+	cfg   *configs.Config
+	built *configs.Built
+	files tree // what cfg was read from
+}
+
+// A handover replaces the pipeline that runs.
+type handover struct {
+	to     *running
+	answer chan error // has room for one
+}
+
+func newService(f *runFlags, cfg *configs.Config, built *configs.Built, opts configs.BuildOptions, state *store.Store, log *zap.Logger) *service {
+	s := &service{path: f.config, opts: opts, state: state, log: log, start: time.Now(), next: make(chan *handover)}
+	s.opts.Strict = true // of what is loaded from now on
+	built.Stats = &s.stats
+	s.now.Store(&running{cfg: cfg, built: built, files: readTree(cfg.Path)})
+	return s
+}
+
+// run serves until ctx is done, every source has ended, or the pipeline fails.
+func (s *service) run(ctx context.Context) error {
+	stop := s.serve()
+	defer stop()
+	for {
+		running, cancel := context.WithCancel(ctx)
+		built := s.now.Load().built
+		done := make(chan error, 1)
+		go func() { done <- built.Run(running) }()
+		var to *handover
+		var err error
+		select {
+		case err = <-done:
+		case to = <-s.next:
+			cancel()
+			err = <-done
+		}
+		cancel()
+		if err == nil && to != nil && ctx.Err() == nil {
+			closeSinks(built)
+			s.now.Store(to.to)
+			to.answer <- nil
+			continue
+		}
+		if to != nil {
+			to.answer <- errors.Join(errors.New("the service is ending"), err)
+		}
+		closeSinks(s.now.Load().built)
+		return err
+	}
+}
+
+func closeSinks(b *configs.Built) {
+	for _, o := range b.Outputs {
+		if c, ok := o.Sink.(io.Closer); ok {
+			c.Close()
+		}
+	}
+}
+
+// serve opens the control socket. Banning goes on without it.
+func (s *service) serve() (stop func()) {
+	path := s.now.Load().cfg.Socket
+	if path == "" {
+		return func() {}
+	}
+	l, err := listenControl(path)
+	if err != nil {
+		s.log.Error("no control socket: the service can be neither looked at nor steered", zap.Error(err))
+		return func() {}
+	}
+	log := s.log.Named("control")
+	server := controlServer(s.handler(log), log)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("control socket", zap.Error(err))
+		}
+	}()
+	return func() {
+		server.Close()
+		<-ended
+	}
+}
+
+func (s *service) handler(log *zap.Logger) http.Handler {
+	return &control.Handler{
+		Pipeline: func() *pipeline.Pipeline { return s.now.Load().built.Pipeline },
+		Version:  version(), Config: s.now.Load().cfg.Path, Started: s.start,
+		BanTime: func() time.Duration { return time.Duration(s.now.Load().cfg.Defaults.BanTime) },
+		Jails:   s.jails, Behind: s.behind, Dropped: s.dropped, Warnings: s.warnings,
+		History: s.state.History, Flush: s.flush,
+		Reload: s.reloadNow, Confirm: s.confirm, Confirms: s.confirmUntil,
+		Who: who, Logger: log,
+	}
+}
+
+func (s *service) jails() map[string]control.JailInfo {
+	infos := make(map[string]control.JailInfo)
+	for _, j := range s.now.Load().built.Jails {
+		infos[j.Name] = control.JailInfo{Filter: j.Loaded.Name, LogPath: j.LogPath}
+	}
+	return infos
+}
+
+// behind is what the sources have not read yet.
+func (s *service) behind() map[string]int64 {
+	all := make(map[string]int64)
+	for _, src := range s.now.Load().built.Sources {
+		if files, ok := src.(*sources.Files); ok {
+			for _, st := range files.Stats() {
+				all[st.Source] = st.Lag
+			}
+		}
+	}
+	return all
+}
+
+func (s *service) kernels() (all []*sinks.NFTables) {
+	for _, o := range s.now.Load().built.Outputs {
+		if n, ok := o.Sink.(*sinks.NFTables); ok {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func (s *service) dropped(ctx context.Context) (packets, bytes uint64, err error) {
+	for _, n := range s.kernels() {
+		p, b, err := n.Dropped(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		packets, bytes = packets+p, bytes+b
+	}
+	return packets, bytes, nil
+}
+
+func (s *service) flush(ctx context.Context) (removed int, err error) {
+	for _, n := range s.kernels() {
+		gone, err := n.Flush(ctx)
+		if err != nil {
+			return removed, err
+		}
+		if gone {
+			removed++
+		}
+	}
+	return removed, nil
+}
+
+// warnings are those that take a look at the configuration.
+func (s *service) warnings() []string {
+	now := s.now.Load()
+	var all []string
+	for _, p := range now.built.Problems {
+		all = append(all, "configuration: "+p.Error())
+	}
+	if n := now.built.Counts.OddDates.Load(); n > 0 {
+		all = append(all, fmt.Sprintf("%d offences had a date more than a minute off when they were written, and were counted as of then: a log in another time zone? logtimezone in the jail cures it", n))
+	}
+	if n := now.built.Counts.SlowFailed.Load(); n > 0 {
+		all = append(all, fmt.Sprintf("%d lines were given up on the slow path of a rule: banpipe test shows what each rule costs", n))
+	}
+	return all
+}
+
+// names are the jails of a pipeline.
+func names(b *configs.Built) []string {
+	infos := make(map[string]bool)
+	for _, j := range b.Jails {
+		infos[j.Name] = true
+	}
+	return slices.Sorted(maps.Keys(infos))
+}

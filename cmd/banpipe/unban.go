@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/pipeline/control"
+)
+
+func unbanCommand() *cobra.Command {
+	var f verbFlags
+	var o control.Order
+	cmd := &cobra.Command{
+		Use:   "unban ADDR... | --all",
+		Short: "lift bans, and forget what was counted",
+		Long: `unban lifts the bans of exactly these addresses or networks and forgets their offences, and says when a
+network that is banned still holds an address. When no service answers, it takes them out of the kernel directly; a service
+that starts later would put them back, if it still knows them.`,
+		Example: `  banpipe unban 192.0.2.7
+  banpipe unban --all --jail sshd`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Addrs = args
+			if (len(args) == 0) != o.All {
+				return &usageError{errors.New("which address? or --all?")}
+			}
+			var r control.Results
+			err := f.client().post(cmd.Context(), "unban", o, &r)
+			if errors.Is(err, errNoService) && o.Jail == "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: taken out of the kernel directly\n", err)
+				r, err = unbanInKernel(cmd.Context(), f.config, o)
+			}
+			if err != nil {
+				return err
+			}
+			if o.All && !f.json {
+				fmt.Fprintf(cmd.OutOrStdout(), "%d bans lifted\n", len(r.Results))
+				return nil
+			}
+			return printResults(cmd, &f, "unbanned", r)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&o.All, "all", false, "everybody")
+	cmd.Flags().StringVar(&o.Jail, "jail", "", "only what this jail holds")
+	_ = cmd.RegisterFlagCompletionFunc("jail", jailNames(&f))
+	return cmd
+}
+
+// unbanInKernel takes addresses out of every set that holds them.
+func unbanInKernel(ctx context.Context, config string, o control.Order) (r control.Results, err error) {
+	asked := make(map[string]bool)
+	for _, s := range o.Addrs {
+		p, err := control.ParsePrefix(s)
+		if err != nil {
+			return r, &usageError{err}
+		}
+		asked[p.String()] = false
+	}
+	for _, n := range kernelSinks(config) {
+		defer n.Close()
+		held, err := n.Held(ctx)
+		if err != nil {
+			return r, err
+		}
+		var out []pipeline.Action
+		for _, a := range held {
+			if _, ok := asked[a.Prefix.String()]; ok || o.All {
+				a.Op = pipeline.Unban
+				out = append(out, a)
+				asked[a.Prefix.String()] = true
+			}
+		}
+		if err := n.Apply(ctx, out); len(out) > 0 && err != nil {
+			return r, err
+		}
+	}
+	for p, found := range asked {
+		one := control.Result{Addr: address(p), Done: true}
+		if !found {
+			one.Notes = []string{"it was not banned"}
+		}
+		r.Results = append(r.Results, one)
+	}
+	return r, nil
+}
