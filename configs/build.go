@@ -158,6 +158,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		own = Own()
 	}
 	p := newPrograms(b.jails)
+	watch := &matchers.ShapeWatch{Programs: p.of, Foreign: b.foreign}
 	workers := b.opts.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -167,6 +168,9 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 			parse, match := &matchers.Parse{Programs: p.of}, &matchers.Match{Programs: p.of, Counts: counts}
 			return pipeline.StageFunc(func(ctx context.Context, batch *pipeline.Batch) error {
 				if err := parse.Process(ctx, batch); err != nil {
+					return err
+				}
+				if err := watch.Process(ctx, batch); err != nil {
 					return err
 				}
 				return match.Process(ctx, batch)

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -98,7 +99,8 @@ func FuzzForgedSSHD(f *testing.F) {
 func FuzzForgedNginx(f *testing.F) {
 	forged(f)
 	programs := map[string]*matchers.Program{}
-	for _, name := range []string{"nginx-http-auth", "nginx-404"} {
+	access := []string{"nginx-404", "nginx-4xx", "nginx-botsearch", "nginx-badbots", "nginx-noscript", "nginx-forbidden", "nginx-bad-request", "wordpress"}
+	for _, name := range append([]string{"nginx-http-auth"}, access...) {
 		filter, err := LoadFilter(name, nil)
 		if err != nil {
 			f.Fatal(err)
@@ -133,10 +135,44 @@ func FuzzForgedNginx(f *testing.F) {
 		name, text := escape(user), escape(u)
 		for _, status := range []string{"404", "200"} {
 			line := peer + " - " + name + ` [22/Nov/2026:07:23:11 +0000] "` + text + `" ` + status + ` 153 "` + text + `" "` + text + `"`
-			nobodyElse(t, programs["nginx-404"], line)
+			for _, name := range access {
+				nobodyElse(t, programs[name], line)
+			}
+			nobodyElse(t, programs["nginx-http-auth"], line)
 			if got := blamed(programs["nginx-404"], []string{line}); status == "200" && len(got) > 0 {
 				t.Errorf("got %q, want nobody: %q", got, line)
 			}
 		}
 	})
+}
+
+// notForgeable are rules that look forgeable to somebody who does not know what a field can hold.
+var notForgeable = []string{
+	`user "<F-USER>[^:]*</F-USER>"`,                  // a name in Basic authentication ends at the first colon
+	`^<F-ONCE>Disconnecting</F-ONCE> authenticating`, // a name of the machine's own, without blanks
+}
+
+// No rule of a shipped filter blames whomever an attacker names in a line that was made up from its syntax.
+func TestNoForgeableRules(t *testing.T) {
+	for _, name := range ShippedFilters() {
+		f, err := LoadFilter(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range append([]string{""}, f.Modes...) {
+			p, err := f.inMode(mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules, _ := f.form.rules(mode, 0)
+			for _, note := range p.ForgeableRules() {
+				var n int
+				_, _ = fmt.Sscanf(note.Rule[strings.LastIndex(note.Rule, " ")+1:], "%d", &n)
+				if n > 0 && slices.ContainsFunc(notForgeable, func(part string) bool { return strings.Contains(rules[n-1].Regex, part) }) {
+					continue
+				}
+				t.Errorf("%s[mode=%s]: %v", name, mode, note)
+			}
+		}
+	}
 }

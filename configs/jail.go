@@ -141,7 +141,7 @@ func (j *Jail) overlay(f matchers.Filter) *matchers.Filter {
 		f.PrefRegex = j.PrefRegex
 	}
 	if len(j.FailRegex) > 0 {
-		f.FailRegex = j.FailRegex
+		f.FailRegex, f.Shape = j.FailRegex, "" // of a log that the jail alone knows
 	}
 	if len(j.IgnoreRegex) > 0 {
 		f.IgnoreRegex = j.IgnoreRegex

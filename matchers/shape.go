@@ -48,3 +48,8 @@ func HasShape(text, shape string) bool {
 	re := shapes[shape]
 	return re == nil || re.MatchString(text)
 }
+
+func hasShape(text []byte, shape string) bool {
+	re := shapes[shape]
+	return re == nil || re.Match(text)
+}

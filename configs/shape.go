@@ -1,0 +1,106 @@
+package configs
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/matchers"
+)
+
+// How much of a log's beginning and end `check` looks at, and of how many lines it draws a conclusion.
+const (
+	shapeBytes = 16 << 10
+	shapeLines = 5
+)
+
+// WrongLogs looks at the first and the last lines of the jails' logs and names each log in which none has the
+// shape that the jail's filter expects: a filter for the access log that was given the error log. It opens the logs;
+// one that cannot be read, or that has fewer than five lines, says nothing.
+func (b *Built) WrongLogs() Errors {
+	var wrong Errors
+	for _, j := range b.Jails {
+		if j.Loaded.Shape == "" {
+			continue
+		}
+		for _, pattern := range j.LogPath {
+			paths, _ := filepath.Glob(pattern)
+			for _, path := range paths {
+				if n := foreignLines(j, path); n >= shapeLines {
+					wrong.add(j.value("logpath"), join(j.label(), "logpath"), mistake("is it the right log for this filter?",
+						"%s: none of %d lines looks like what the filter %s reads, %q", path, n, j.Loaded.Name, j.Loaded.Shape))
+				}
+			}
+		}
+	}
+	return wrong
+}
+
+// foreignLines counts the lines at both ends of a log; 0 if one of them has the shape of the jail's filter.
+func foreignLines(j *Jail, path string) int {
+	dates, err := matchers.NewDates(j.Loaded.DatePattern, matchers.DateOptions{Location: j.LogTimezone.Location})
+	if err != nil {
+		return 0
+	}
+	finder, n := dates.Finder(), 0
+	for _, line := range endLines(path) {
+		date, _ := finder.Find(line)
+		if matchers.HasShape(string(line[:date.Start])+string(line[date.End:]), j.Loaded.Shape) {
+			return 0
+		}
+		n++
+	}
+	return n
+}
+
+// endLines are the whole lines at the beginning and at the end of a regular file.
+func endLines(path string) [][]byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	head, err := io.ReadAll(io.NewSectionReader(f, 0, shapeBytes))
+	if err != nil {
+		return nil
+	}
+	lines := wholeLines(head)
+	if rest := info.Size() - int64(len(head)); rest > 0 {
+		tail, err := io.ReadAll(io.NewSectionReader(f, max(int64(len(head)), info.Size()-shapeBytes), shapeBytes))
+		if err != nil {
+			return nil
+		}
+		if _, after, ok := bytes.Cut(tail, []byte{'\n'}); ok {
+			lines = append(lines, wholeLines(after)...)
+		}
+	}
+	return lines
+}
+
+// wholeLines are the lines of text that end, less their ends and the empty ones.
+func wholeLines(text []byte) [][]byte {
+	var lines [][]byte
+	for line := range bytes.Lines(text) {
+		whole, ok := bytes.CutSuffix(line, []byte{'\n'})
+		if whole = bytes.TrimSuffix(whole, []byte{'\r'}); ok && len(whole) > 0 {
+			lines = append(lines, whole)
+		}
+	}
+	return lines
+}
+
+// foreign is matchers.ShapeWatch.Foreign.
+func (b *builder) foreign(source, jail, shape string, lines int) {
+	if b.opts.Logger == nil {
+		return
+	}
+	b.opts.Logger.Warn("no line looks like what the jail's filter reads: is it the right log?",
+		zap.String("source", source), zap.String("jail", jail), zap.String("shape", shape), zap.Int("lines", lines))
+}
