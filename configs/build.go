@@ -54,7 +54,8 @@ type Built struct {
 	Counts   *matchers.Counts // what the matchers have seen
 }
 
-// Build makes the pipeline that a configuration describes. It opens no log and touches no firewall. It
+// Build makes the pipeline that a configuration describes. It touches no firewall and, without
+// Strict, opens no log. It
 // looks host names in ignoreip up, which takes 5 s at most. An error that is an Errors tells mistakes one by
 // one; without Strict it is an error only if no jail is left to run.
 func Build(cfg *Config, opts BuildOptions) (*Built, error) {
@@ -70,6 +71,9 @@ func Build(cfg *Config, opts BuildOptions) (*Built, error) {
 	}
 	b.jails = running
 	b.tables()
+	if opts.Strict {
+		b.wrongLogs()
+	}
 	if err := b.problems.err(); err != nil && (opts.Strict || len(b.jails) == 0) {
 		return nil, err
 	}

@@ -17,12 +17,11 @@ const (
 	shapeLines = 5
 )
 
-// WrongLogs looks at the first and the last lines of the jails' logs and names each log in which none has the
-// shape that the jail's filter expects: a filter for the access log that was given the error log. It opens the logs;
-// one that cannot be read, or that has fewer than five lines, says nothing.
-func (b *Built) WrongLogs() Errors {
-	var wrong Errors
-	for _, j := range b.Jails {
+// wrongLogs looks at the first and the last lines of the jails' logs and names each log in which none has the
+// shape that the jail's filter expects: a filter for the access log that was given the error log. A log that cannot be
+// read, or that has fewer than five lines, says nothing.
+func (b *builder) wrongLogs() {
+	for _, j := range b.jails {
 		if j.Loaded.Shape == "" {
 			continue
 		}
@@ -30,13 +29,12 @@ func (b *Built) WrongLogs() Errors {
 			paths, _ := filepath.Glob(pattern)
 			for _, path := range paths {
 				if n := foreignLines(j, path); n >= shapeLines {
-					wrong.add(j.value("logpath"), join(j.label(), "logpath"), mistake("is it the right log for this filter?",
+					b.problem(j, "logpath", mistake("is it the right log for this filter?",
 						"%s: none of %d lines looks like what the filter %s reads, %q", path, n, j.Loaded.Name, j.Loaded.Shape))
 				}
 			}
 		}
 	}
-	return wrong
 }
 
 // foreignLines counts the lines at both ends of a log; 0 if one of them has the shape of the jail's filter.

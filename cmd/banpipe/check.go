@@ -35,6 +35,9 @@ is strict where run is not: a missing log and a broken jail are errors. Nothing 
 			if err != nil {
 				return err
 			}
+			for _, warning := range built.Warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n", warning)
+			}
 			return checkWords(cmd.OutOrStdout(), built)
 		},
 	}
@@ -114,8 +117,10 @@ func checkJSON(out io.Writer, built *configs.Built, err error) error {
 		OK       bool          `json:"ok"`
 		Jails    []checkedJail `json:"jails"`
 		Mistakes []mistake     `json:"mistakes"`
-	}{OK: err == nil, Jails: []checkedJail{}, Mistakes: mistakes(err)}
+		Warnings []mistake     `json:"warnings"`
+	}{OK: err == nil, Jails: []checkedJail{}, Mistakes: mistakes(err), Warnings: []mistake{}}
 	if err == nil {
+		result.Warnings = mistakes(built.Warnings)
 		for _, j := range built.Jails {
 			result.Jails = append(result.Jails, checkedJail{
 				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, Journal: j.Journal(), MaxRetry: int(j.MaxRetry),

@@ -95,6 +95,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	for _, problem := range built.Problems {
 		log.Error("configuration", zap.Error(problem))
 	}
+	for _, warning := range built.Warnings {
+		log.Warn("configuration", zap.Error(warning))
+	}
 	for _, o := range built.Outputs {
 		if s, ok := o.Sink.(*sinks.NFTables); ok {
 			if err := s.Probe(cmd.Context()); err != nil {
