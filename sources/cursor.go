@@ -1,11 +1,9 @@
 package sources
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -39,32 +37,6 @@ type known struct {
 	head fingerprint
 }
 
-// A fingerprint stands for the first n bytes of a file, 256 at most. Hashed, because many are kept.
-type fingerprint struct {
-	n   int
-	sum [16]byte
-}
-
-func fingerprintOf(head []byte) fingerprint {
-	sum := sha256.Sum256(head)
-	return fingerprint{n: len(head), sum: [16]byte(sum[:])}
-}
-
-// tells reports whether the bytes are enough to tell one log from another: less than a date and the name
-// of a host would make all alike.
-func (p fingerprint) tells() bool { return p.n >= 32 }
-
-// begins reports whether the file begins like the one that the fingerprint was taken from. Of a file of
-// which nothing is known it cannot be told.
-func (p fingerprint) begins(file *os.File) bool {
-	if p.n == 0 {
-		return false
-	}
-	var buf [headLen]byte
-	n, err := pread(file, buf[:p.n], 0)
-	return err == nil && n == p.n && fingerprintOf(buf[:n]) == p
-}
-
 // appendCursor appends how far the follower has come: numbers as varints, bytes behind their length. It
 // allocates nothing where p has room.
 func (fl *follower) appendCursor(p []byte, at time.Time) []byte {
@@ -89,6 +61,7 @@ func (fl *follower) appendCursor(p []byte, at time.Time) []byte {
 func (k *known) appendTo(p []byte) []byte {
 	p = binary.AppendUvarint(p, k.id.dev)
 	p = binary.AppendUvarint(p, k.id.ino)
+	p = binary.AppendUvarint(p, uint64(k.head.at))
 	p = binary.AppendUvarint(p, uint64(k.head.n))
 	return append(p, k.head.sum[:]...)
 }
@@ -118,7 +91,7 @@ func parseCursor(p []byte) (cursor, error) {
 		g := saved{known: d.known(), off: int64(d.number())}
 		g.tail = append(g.tail, d.bytes(d.count())...)
 		flags := d.bytes(1)
-		if d.bad || g.off < 0 || len(g.tail) > tailLen || int64(len(g.tail)) > g.off || int64(g.head.n) > g.off {
+		if d.bad || g.off < 0 || len(g.tail) > tailLen || int64(len(g.tail)) > g.off || g.head.n > 0 && g.head.at > g.off-int64(g.head.n) {
 			return cursor{}, errCursor
 		}
 		g.cur, g.skip, g.atEnd = flags[0]&1 != 0, flags[0]&2 != 0, flags[0]&4 != 0
@@ -178,9 +151,10 @@ func (d *cursorReader) bytes(n int) []byte {
 
 func (d *cursorReader) known() known {
 	k := known{id: fileID{dev: d.number(), ino: d.number()}}
+	k.head.at = int64(d.number())
 	k.head.n = int(min(d.number(), headLen+1))
 	copy(k.head.sum[:], d.bytes(len(k.head.sum)))
-	if k.head.n > headLen {
+	if k.head.n > headLen || k.head.at < 0 {
 		d.bad = true
 	}
 	return k

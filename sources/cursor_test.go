@@ -8,12 +8,12 @@ import (
 )
 
 func someFollower() *follower {
-	head := bytes.Repeat([]byte("head "), 60)[:headLen]
-	cur := &generation{id: fileID{1, 1 << 40}, off: 1 << 33, tail: []byte("the last line\n"), head: head, skip: true}
+	h := head{at: 4096, bytes: bytes.Repeat([]byte("head "), 60)[:headLen]}
+	cur := &generation{id: fileID{1, 1 << 40}, off: 1 << 33, tail: []byte("the last line\n"), head: h, skip: true}
 	return &follower{
 		gens: []*generation{{id: fileID{1, 2}, atEnd: true}, cur},
 		cur:  cur,
-		past: []known{{fileID{1, 3}, fingerprintOf(head)}},
+		past: []known{{fileID{1, 3}, h.fingerprint()}},
 	}
 }
 
@@ -60,7 +60,7 @@ func FuzzCursor(f *testing.F) {
 				t.Fatalf("got a cursor that cannot be: %+v", s)
 			}
 			g := &generation{id: s.id, off: s.off, tail: s.tail, skip: s.skip, atEnd: s.atEnd}
-			g.head, g.mark = make([]byte, s.head.n), s.head
+			g.head = head{at: s.head.at, bytes: make([]byte, s.head.n), mark: s.head}
 			fl.gens = append(fl.gens, g)
 			if s.cur {
 				fl.cur = g

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -57,7 +59,6 @@ type Files struct {
 	begun   bool       // the files that exist at the start have been found
 	began   time.Time  // when that was
 	files   map[string]*follower
-	links   []*follower       // those whose path is a symlink, or leads through one
 	queue   []*follower       // have something to read, perhaps; in the order of their turns
 	buf     []byte            // scratch memory of a read
 	kick    *kick             // nil while nobody watches
@@ -197,11 +198,13 @@ func (f *Files) begin() {
 // scan looks at every path and every glob.
 func (f *Files) scan() {
 	now := f.now()
+	f.drop()
 	paths := f.expand()
 	for _, path := range paths { // with a cursor first, lest what belongs to one of them is taken for another's
 		if c, ok := f.cursors[path]; ok && f.files[path] == nil {
 			f.files[path] = newFollower(path)
 			f.files[path].pending = &c
+			delete(f.cursors, path)
 			f.look(f.files[path], now)
 		}
 	}
@@ -210,6 +213,18 @@ func (f *Files) scan() {
 			f.files[path] = newFollower(path)
 		}
 		f.look(f.files[path], now)
+	}
+}
+
+// drop forgets the paths that a glob meant once and at which nothing is left: a log with a date in its
+// name.
+func (f *Files) drop() {
+	for path, fl := range f.files {
+		if !f.named[path] && !fl.queued && fl.pending == nil && fl.cur == nil && len(fl.gens) == 0 {
+			if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+				delete(f.files, path)
+			}
+		}
 	}
 }
 

@@ -45,7 +45,8 @@ func follow(t *testing.T, opt FilesOptions) *followed {
 	for i, p := range opt.Paths {
 		opt.Paths[i] = filepath.Join(dir, p)
 	}
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	return &followed{t, dir, map[string][]byte{}, NewFiles(opt)}
 }
 

@@ -21,12 +21,14 @@ const (
 type follower struct {
 	path   string
 	source string            // "file:" and the path
-	real   string            // the path behind the symlink, where Files.links has it
+	real   string            // what the path means if it is a symlink or leads through one, else the path
 	gens   []*generation     // oldest first, each open
 	cur    *generation       // the one at path, also in gens; nil if there is none
 	past   []known           // files that were read and closed, oldest first, maxPast at most
 	seen   map[seenFile]bool // siblings that are known
 	listed time.Time         // when their folder had changed, as of then
+	began  time.Time         // when they were last listed
+	cost   time.Duration     // and how long that took: in a folder of many thousands it is done seldom
 	other  fileID            // the file at path that is not to be read here: another path's rotated one
 
 	pending *cursor // where to go on; nil once that is done, or where there is none
@@ -38,7 +40,7 @@ type follower struct {
 }
 
 func newFollower(path string) *follower {
-	fl := &follower{path: path, source: "file:" + path}
+	fl := &follower{path: path, real: path, source: "file:" + path}
 	fl.stats.Source = fl.source
 	return fl
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"syscall"
@@ -15,12 +16,9 @@ import (
 	"github.com/banpipe/banpipe/pipeline"
 )
 
-// How many of the bytes before its offset a generation remembers, to see that the file is still the one
-// that it has read; and how many at its beginning, to know the file again under another name.
-const (
-	tailLen = 64
-	headLen = 256
-)
+// tailLen is how many of the bytes before its offset a generation remembers, to see that the file is still
+// the one that it has read.
+const tailLen = 64
 
 // errTruncated says that a file no longer holds what was read from it.
 var errTruncated = errors.New("truncated")
@@ -46,9 +44,8 @@ type generation struct {
 	off  int64 // all before it is delivered
 	skip bool  // off is in a line that was too long
 	tail []byte
-	head []byte      // the first bytes of the file, as far as delivered
-	mark fingerprint // of head; made when asked for
-	copy bool        // logrotate's copy of a file that was then truncated: an unfinished line goes on elsewhere
+	head head
+	copy bool // logrotate's copy of a file that was then truncated: an unfinished line goes on elsewhere
 
 	live    bool      // its end was reached once: what comes now has just been written
 	atEnd   bool      // the last read came to the end
@@ -126,11 +123,12 @@ func (g *generation) read(b *pipeline.Batch, buf []byte, limit int, now time.Tim
 // beginsAsRead compares the first bytes. The last ones before the offset, which come with every block, do
 // not suffice: many logs end all their lines alike.
 func (g *generation) beginsAsRead(buf []byte) (bool, error) {
-	if g.off <= tailLen || len(g.head) == 0 {
+	h := &g.head
+	if len(h.bytes) == 0 || g.off-h.at <= tailLen {
 		return true, nil
 	}
-	n, err := pread(g.file, buf[:len(g.head)], 0)
-	return bytes.Equal(buf[:n], g.head), err
+	n, err := pread(g.file, buf[:len(h.bytes)], h.at)
+	return bytes.Equal(buf[:n], h.bytes), err
 }
 
 // advance moves the offset by n; seen ends with the n bytes before the new one.
@@ -138,10 +136,7 @@ func (g *generation) advance(seen []byte, n int) {
 	if n == 0 {
 		return
 	}
-	fresh := seen[len(seen)-n:]
-	if len(g.head) < headLen && g.off == int64(len(g.head)) && (g.off > 0 || fresh[0] != 0) { // holes are all alike
-		g.head = append(g.head, fresh[:min(n, headLen-len(g.head))]...)
-	}
+	g.head.extend(g.off, seen[len(seen)-n:])
 	g.off += int64(n)
 	g.tail = append(g.tail[:0], seen[max(0, len(seen)-tailLen):]...)
 }
@@ -160,24 +155,16 @@ func (g *generation) jump() {
 // restart begins the file anew.
 func (g *generation) restart() {
 	g.off, g.skip, g.part, g.atEnd = 0, false, 0, false
-	g.tail, g.head, g.mark = nil, nil, fingerprint{}
+	g.tail, g.head = nil, head{}
 }
 
 // known is what tells the file from others.
-func (g *generation) known() known {
-	if g.mark.n != len(g.head) {
-		g.mark = fingerprintOf(g.head)
-	}
-	return known{id: g.id, head: g.mark}
-}
+func (g *generation) known() known { return known{id: g.id, head: g.head.fingerprint()} }
 
-// sameBegin reports whether two files begin alike, as far as the shorter one goes.
-func sameBegin(a, b *generation) bool {
-	var p, q [headLen]byte
-	n, errA := pread(a.file, p[:], 0)
-	m, errB := pread(b.file, q[:], 0)
-	n = min(n, m)
-	return errA == nil && errB == nil && fingerprint{n: n}.tells() && p[0] != 0 && bytes.Equal(p[:n], q[:n])
+// short reports whether the file has too little in it to be told from others for good.
+func (g *generation) short() bool {
+	h, err := readHead(g.file, math.MaxInt64)
+	return err != nil || len(h.bytes) < headLen
 }
 
 // saved is what a checkpoint knows of the file.
@@ -207,17 +194,17 @@ func (g *generation) born() time.Time {
 
 // seek moves to off, which must be the beginning of a line, without reading what is before it.
 func (g *generation) seek(off int64) error {
-	head, tail := make([]byte, min(off, headLen)), make([]byte, min(off, tailLen))
-	n, err := pread(g.file, head, 0)
-	m, err2 := pread(g.file, tail, off-int64(len(tail)))
+	tail := make([]byte, min(off, tailLen))
+	n, err := pread(g.file, tail, off-int64(len(tail)))
+	h, err2 := readHead(g.file, off)
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	if n < len(head) || m < len(tail) {
+	if n < len(tail) {
 		return errTruncated
 	}
 	g.restart()
-	g.off, g.head, g.tail = off, head, tail
+	g.off, g.head, g.tail = off, h, tail
 	return nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +19,7 @@ import (
 type kick struct {
 	file  *os.File
 	grown map[int32][]*follower // by watch: the followers that have the file open
-	names map[int32]string      // by watch: the folder
+	names map[int32][]string    // by watch: the folder, by all its names
 	dirs  map[string]dirWatch
 	said  bool // that it is short was logged
 	short bool // a watch was refused: the limit of this user is reached
@@ -44,7 +44,7 @@ func newKick() (*kick, error) {
 	return &kick{
 		file:  os.NewFile(uintptr(fd), "inotify"),
 		grown: map[int32][]*follower{},
-		names: map[int32]string{},
+		names: map[int32][]string{},
 		dirs:  map[string]dirWatch{},
 	}, nil
 }
@@ -62,7 +62,11 @@ func (k *kick) add(path string, mask uint32) (int32, bool) {
 // was rotated away goes on being watched.
 func (k *kick) watchFile(fl *follower, g *generation) {
 	g.wd = 0
-	if wd, ok := k.add(fmt.Sprintf("/proc/self/fd/%d", g.file.Fd()), grownMask); ok {
+	wd, ok := k.add(fmt.Sprintf("/proc/self/fd/%d", g.file.Fd()), grownMask)
+	if !ok && !k.short { // no /proc
+		wd, ok = k.add(g.file.Name(), grownMask)
+	}
+	if ok {
 		k.grown[wd] = append(k.grown[wd], fl)
 		g.wd = wd
 	}
@@ -106,7 +110,9 @@ func (k *kick) watchDir(dir string) {
 		unix.InotifyRmWatch(int(k.file.Fd()), uint32(old.wd))
 	}
 	k.dirs[dir] = dirWatch{wd: wd, id: idOf(info)}
-	k.names[wd] = dir
+	if !slices.Contains(k.names[wd], dir) {
+		k.names[wd] = append(k.names[wd], dir)
+	}
 }
 
 // An event is what happened: a watched file has grown, or a name in a watched folder has changed.
@@ -152,10 +158,8 @@ func clen(p []byte) int {
 
 // forget drops a watch on a folder that the kernel has ended.
 func (k *kick) forget(wd int32) {
-	if dir, ok := k.names[wd]; ok {
-		delete(k.names, wd)
+	for _, dir := range k.names[wd] {
 		delete(k.dirs, dir)
 	}
+	delete(k.names, wd)
 }
-
-func (k *kick) path(e event) string { return filepath.Join(k.names[e.wd], e.name) }

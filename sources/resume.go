@@ -37,8 +37,8 @@ func (f *Files) Resume(cursors map[string][]byte) {
 func (fl *follower) restore(f *Files, now time.Time) {
 	c := *fl.pending
 	c.past = slices.Clone(c.past)
-	here := siblingAt(fl.path)
-	all := append(siblings(fl.path), here...)
+	here := siblingAt(fl.path, 0)
+	all := append(siblings(fl.path, fl.real), here...)
 	used := map[fileID]bool{}
 	fl.past = c.past
 	for i := range c.gens {
@@ -71,13 +71,17 @@ func (fl *follower) restore(f *Files, now time.Time) {
 		fl.stats.Lost++
 		f.log.Warn("what was read last is gone, lines may be lost", zap.String("path", fl.path))
 	}
+	fl.seen = map[seenFile]bool{}
 	for _, s := range all {
+		decided := true
 		if !used[s.id] && s.path != fl.path && s.mod.After(c.at.Add(-mtimeSlack)) {
-			fl.takeNew(f, s, now)
+			_, decided = fl.takeNew(f, s, now)
+		}
+		if decided {
+			fl.seen[s.seen()] = true
 		}
 	}
 	fl.past = slices.Delete(fl.past, 0, max(0, len(fl.past)-maxPast))
-	fl.see(all)
 	if fl.cur = fl.atPath(); fl.cur != nil {
 		fl.cur.copy = false // it is written to
 	}

@@ -26,7 +26,10 @@ func TestFilesAreReadOnceOverSIGKILL(t *testing.T) {
 	for _, r := range rotations {
 		switch r.style {
 		case "create", "create-late", "nocreate", "symlink", "copytruncate":
-			t.Run(fmt.Sprintf("%s/%d kills", r.style, kills), func(t *testing.T) { killAndResume(t, r, kills) })
+			t.Run(fmt.Sprintf("%s/%d kills", r.style, kills), func(t *testing.T) {
+				t.Parallel()
+				killAndResume(t, r, kills)
+			})
 		}
 	}
 }

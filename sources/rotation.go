@@ -34,6 +34,7 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 		return false
 	}
 	fl.cur, fl.other = nil, fileID{}
+	fl.resolve()
 	if i := slices.IndexFunc(fl.gens, func(g *generation) bool { return g.id == id }); i >= 0 {
 		fl.cur = fl.gens[i] // moved away and back
 		return false
@@ -47,9 +48,11 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	if f.rotatedByOther(fl, g) {
-		fl.other = g.id
+	if rotated, decided := f.rotatedByOther(fl, g, now.Sub(info.ModTime())); rotated || !decided {
 		g.file.Close()
+		if decided {
+			fl.other = g.id
+		}
 		return false
 	}
 	if !fl.placed {
@@ -58,6 +61,7 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 	} else {
 		fl.rewritten(g)
 	}
+	fl.cost = 0 // now is the time to look
 	fl.missed(f, g.id, now)
 	fl.add(f, g)
 	fl.cur = g
@@ -86,7 +90,7 @@ func (fl *follower) add(f *Files, g *generation) {
 // edited the log, or put a copy in its place. Less than 64 bytes would prove nothing.
 func (fl *follower) rewritten(g *generation) {
 	for _, old := range fl.gens {
-		if len(old.tail) < tailLen || len(old.head) < tailLen {
+		if len(old.tail) < tailLen || len(old.head.bytes) < tailLen {
 			continue
 		}
 		if s := old.saved(); g.resume(&s) {
@@ -98,24 +102,31 @@ func (fl *follower) rewritten(g *generation) {
 // missed opens the files that came to the path and were rotated away between two looks, and reports
 // whether there were any; at is the one that is there now. The folder is read only when it has changed.
 func (fl *follower) missed(f *Files, at fileID, now time.Time) (any bool) {
-	changed := dirChange(fl.path)
-	if fl.seen != nil && changed.Equal(fl.listed) {
+	changed := fl.dirChange()
+	began := time.Now()
+	if fl.seen != nil && (changed.Equal(fl.listed) || fl.cost > 2*time.Millisecond && began.Sub(fl.began) < 50*fl.cost) {
 		return false
 	}
-	all := siblings(fl.path)
+	all := siblings(fl.path, fl.real)
+	fl.began, fl.cost = began, time.Since(began)
+	seen := make(map[seenFile]bool, len(all))
 	decided := true
 	for _, s := range all {
-		if fl.seen == nil || fl.seen[s.seen()] || s.id == at {
-			continue
+		ok := true
+		if fl.seen != nil && !fl.seen[s.seen()] && s.id != at {
+			var g *generation
+			g, ok = fl.takeNew(f, s, now)
+			any = any || g != nil
 		}
-		g, ok := fl.takeNew(f, s, now)
-		any = any || g != nil
 		decided = decided && ok
+		if ok {
+			seen[s.seen()] = true
+		}
 	}
+	fl.seen = seen
 	if !decided {
 		return any // they are looked at again
 	}
-	fl.see(all)
 	// A change within the same tick of the kernel's clock would leave the same mtime.
 	if time.Since(changed) > mtimeSlack {
 		fl.listed = changed
@@ -123,22 +134,37 @@ func (fl *follower) missed(f *Files, at fileID, now time.Time) (any bool) {
 	return any
 }
 
-// dirChange is when a name in the folder of path, or of the file that a symlink there means, last changed.
-func dirChange(path string) (last time.Time) {
-	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
-		if info, err := os.Stat(filepath.Dir(real)); err == nil {
+// dirChange is when a name in the folder of the path, or of the file that a symlink there means, last
+// changed.
+func (fl *follower) dirChange() (last time.Time) {
+	dirs := []string{filepath.Dir(fl.path)}
+	if real := filepath.Dir(fl.real); real != dirs[0] {
+		dirs = append(dirs, real)
+	}
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err == nil && info.ModTime().After(last) {
 			last = info.ModTime()
 		}
-	}
-	if info, err := os.Stat(filepath.Dir(path)); err == nil && info.ModTime().After(last) {
-		last = info.ModTime()
 	}
 	return last
 }
 
+// resolve notes what the path means now, if it is a symlink or leads through one.
+func (fl *follower) resolve() {
+	real, err := filepath.EvalSymlinks(fl.path)
+	if err != nil {
+		real = fl.path
+	}
+	fl.real = real
+}
+
+// copying is how long a copy may take to get as far as its first bytes.
+const copying = 2 * time.Second
+
 // takeNew opens a file that was rotated away before it was seen, unless it is a copy of one that is or
-// was read here, or another follower's. It is not decided while it looks like a copy of what is
-// unread: if that is truncated, the copy is all there is.
+// was read here, or another follower's. It is not decided while it looks like a copy of what is unread
+// (if that is truncated, the copy is all there is), nor while it is so short and new that somebody may
+// just be copying it.
 func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, decided bool) {
 	if fl.holds(s.id) || f.ownedByOther(fl, s.id) {
 		return nil, true
@@ -149,22 +175,14 @@ func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, 
 		f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
 		return nil, true
 	}
-	unread := fl.isUnread(g)
-	if unread || g.id != s.id || fl.isCopy(g) {
+	wait := fl.isUnread(g) || now.Sub(s.mod) < copying && g.short()
+	if wait || g.id != s.id || fl.isCopy(g) {
 		g.file.Close()
-		return nil, !unread
+		return nil, !wait
 	}
 	f.log.Debug("found a file that was rotated before it was seen", zap.String("path", s.path))
 	fl.add(f, g)
 	return g, true
-}
-
-// see takes the files beside the path as known.
-func (fl *follower) see(all []sibling) {
-	fl.seen = make(map[seenFile]bool, len(all))
-	for _, s := range all {
-		fl.seen[s.seen()] = true
-	}
 }
 
 func (fl *follower) holds(id fileID) bool {
@@ -173,7 +191,7 @@ func (fl *follower) holds(id fileID) bool {
 
 // isUnread reports whether a file begins like one that is still to be read from its beginning.
 func (fl *follower) isUnread(g *generation) bool {
-	return slices.ContainsFunc(fl.gens, func(own *generation) bool { return own.off == 0 && sameBegin(own, g) })
+	return slices.ContainsFunc(fl.gens, func(own *generation) bool { return own.off == 0 && sameBegin(own.file, g.file) })
 }
 
 // isCopy reports whether a file begins like one that is or was read here.
@@ -202,15 +220,18 @@ func (fl *follower) truncated(f *Files, g *generation, now time.Time) {
 	s := g.saved()
 	fl.remember(g.known())
 	g.restart()
-	all := siblings(fl.path)
+	all := siblings(fl.path, fl.real)
 	copies := []*generation{fl.findCopy(&s, all, now)}
 	if copies[0] != nil {
 		fl.add(f, copies[0])
 	}
 	for _, c := range all { // and the copies of what came and went since
 		if fl.seen != nil && !fl.seen[c.seen()] {
-			c, _ := fl.takeNew(f, c, now)
-			copies = append(copies, c)
+			g, ok := fl.takeNew(f, c, now)
+			copies = append(copies, g)
+			if ok {
+				fl.seen[c.seen()] = true
+			}
 		}
 	}
 	for _, c := range copies {
@@ -257,15 +278,22 @@ func (f *Files) ownedByOther(fl *follower, id fileID) bool {
 }
 
 // rotatedByOther reports whether the file holds what another follower has read already: it was rotated,
-// or copied before a truncation, to a name that a glob means as well.
-func (f *Files) rotatedByOther(fl *follower, g *generation) bool {
+// or copied before a truncation, to a name that a glob means as well. It is not decided while somebody may
+// just be copying it.
+func (f *Files) rotatedByOther(fl *follower, g *generation, age time.Duration) (rotated, decided bool) {
 	if f.named[fl.path] {
-		return false
+		return false, true
 	}
+	decided = true
 	for _, other := range f.files {
-		if other != fl && !other.holds(g.id) && other.isCopy(g) {
-			return true
+		if other == fl || other.holds(g.id) {
+			continue
 		}
+		if other.isCopy(g) {
+			return true, true
+		}
+		sibling := filepath.Dir(other.path) == filepath.Dir(fl.path) && isRotated(filepath.Base(other.path), filepath.Base(fl.path))
+		decided = decided && !(sibling && age < copying && g.short())
 	}
-	return false
+	return false, decided
 }

@@ -28,15 +28,12 @@ type seenFile struct {
 
 func (s *sibling) seen() seenFile { return seenFile{s.id, s.born} }
 
-// siblings lists them, those last written last. Where path is a symlink, those of the file that it means
-// are among them. Packed files are none: what was in them is read or gone.
-func siblings(path string) []sibling {
+// siblings lists those of path, the last written last; and where path is a symlink, those of the file that
+// it means, and that file. Packed files are none: what was in them is read or gone.
+func siblings(path, real string) []sibling {
 	all := siblingsIn(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil && real != filepath.Clean(path) {
-		all = append(all, siblingsIn(real)...)
-		if filepath.Dir(real) != filepath.Dir(path) || filepath.Base(real) != filepath.Base(path) {
-			all = append(all, siblingAt(real)...)
-		}
+	if real != path {
+		all = append(append(all, siblingsIn(real)...), siblingAt(real, 0)...)
 	}
 	slices.SortStableFunc(all, func(a, b sibling) int { return a.mod.Compare(b.mod) })
 	seen := map[fileID]bool{}
@@ -57,16 +54,17 @@ func siblingsIn(path string) (all []sibling) {
 	names, _ := d.Readdirnames(-1) // what could be read is better than nothing
 	for _, name := range names {
 		if isRotated(base, name) {
-			all = append(all, siblingAt(dir+name)...)
+			all = append(all, siblingAt(dir+name, unix.AT_SYMLINK_NOFOLLOW)...)
 		}
 	}
 	return all
 }
 
-// siblingAt is the file at path, if it is a regular one.
-func siblingAt(path string) []sibling {
+// siblingAt is the file at path, if it is a regular one. A symlink beside a log is not followed: who may
+// write to the folder could have any file read.
+func siblingAt(path string, flags int) []sibling {
 	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+	err := unix.Statx(unix.AT_FDCWD, path, flags, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil
 	}

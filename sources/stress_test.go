@@ -55,7 +55,7 @@ var rotations = []rotation{
 // Every style at every rate: a writer in a process of its own writes numbered lines, one write(2) each,
 // while the file is rotated under it. Each line must come once and whole.
 func TestFilesLoseNothingUnderRotation(t *testing.T) {
-	rates, periods, d := []int{20000}, []time.Duration{200 * time.Millisecond}, time.Second
+	rates, periods, d := []int{20000}, []time.Duration{200 * time.Millisecond}, 700*time.Millisecond
 	if *full {
 		rates = []int{1000, 20000, 0}
 		periods = []time.Duration{500 * time.Millisecond, 200 * time.Millisecond, 50 * time.Millisecond}

@@ -13,6 +13,7 @@ import (
 	"github.com/influxdata/tail"
 	"github.com/influxdata/tail/util"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // influxdata/tail decides when to look at a path and when to reopen it; it never sees a byte: the reader
@@ -58,12 +59,18 @@ func (t *tails) check() {
 		t.stop() // whose watcher is gone is not known
 	}
 	t.f.mu.Lock()
-	followers := make([]*follower, 0, len(t.f.files))
+	followers := make(map[*follower]bool, len(t.f.files))
 	for _, fl := range t.f.files {
-		followers = append(followers, fl)
+		followers[fl] = true
 	}
 	t.f.mu.Unlock()
-	for _, fl := range followers {
+	for fl, running := range t.running {
+		if !followers[fl] {
+			running.Kill(nil)
+			delete(t.running, fl)
+		}
+	}
+	for fl := range followers {
 		running := t.running[fl]
 		if running != nil && ended(running) {
 			t.f.log.Debug("tail ended, it is started again", zap.String("path", fl.path), zap.Error(running.Err()))
@@ -96,7 +103,7 @@ func canTail(path string) bool {
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
-	return info.Mode().IsRegular()
+	return info.Mode().IsRegular() && unix.Access(path, unix.R_OK) == nil
 }
 
 func (t *tails) start(fl *follower) {

@@ -84,8 +84,12 @@ func pause(ctx context.Context, d time.Duration) {
 
 // scanAll looks at everything there is.
 func (f *Files) scanAll() {
-	f.watchDirs()
+	for _, fl := range f.files {
+		fl.resolve()
+	}
+	f.watchDirs() // before what is in them is looked at
 	f.scan()
+	f.watchDirs() // those of files that were found
 	f.checkKick()
 	for _, fl := range f.files {
 		f.enqueue(fl)
@@ -103,7 +107,6 @@ func (f *Files) handle(events []event) {
 		}
 	}
 	now := f.now()
-	globs := false
 	for _, e := range events {
 		for _, fl := range f.kick.grown[e.wd] {
 			f.enqueue(fl)
@@ -111,28 +114,30 @@ func (f *Files) handle(events []event) {
 		if e.gone {
 			f.kick.forget(e.wd)
 		}
-		if e.name != "" && !f.renamed(f.kick.path(e), now) {
-			globs = true
+		for _, dir := range f.kick.names[e.wd] {
+			f.renamed(filepath.Join(dir, e.name), now)
 		}
-	}
-	if globs && len(f.globs) > 0 {
-		f.scan()
 	}
 }
 
-// renamed looks at the followed paths that the name is a part of, and reports whether there were any.
-func (f *Files) renamed(name string, now time.Time) (any bool) {
+// renamed looks at the followed paths that the name is a part of, and at all that a glob means if it means
+// the name.
+func (f *Files) renamed(name string, now time.Time) {
 	if fl := f.files[name]; fl != nil {
 		f.look(fl, now)
-		any = true
+		return
 	}
-	for _, fl := range f.links {
+	for _, fl := range f.files {
 		if fl.real == name {
 			f.look(fl, now)
-			any = true
 		}
 	}
-	return any
+	for _, pattern := range f.globs {
+		if ok, _ := filepath.Match(pattern, name); ok && !isCompressed(name) {
+			f.scan()
+			return
+		}
+	}
 }
 
 // checkKick says once that watches were refused, and tries again.
@@ -197,19 +202,17 @@ func (f *Files) watchDirs() {
 	if f.kick == nil {
 		return
 	}
-	f.links = f.links[:0]
+	dirs := map[string]bool{}
 	for path, fl := range f.files {
-		f.kick.watchDir(filepath.Dir(path))
-		if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
-			fl.real = real
-			f.links = append(f.links, fl)
-			f.kick.watchDir(filepath.Dir(real))
-		}
+		dirs[filepath.Dir(path)], dirs[filepath.Dir(fl.real)] = true, true
 	}
 	for _, pattern := range f.globs {
-		dirs, _ := filepath.Glob(filepath.Dir(pattern))
-		for _, dir := range dirs {
-			f.kick.watchDir(dir)
+		found, _ := filepath.Glob(filepath.Dir(pattern))
+		for _, dir := range found {
+			dirs[dir] = true
 		}
+	}
+	for dir := range dirs {
+		f.kick.watchDir(dir)
 	}
 }
