@@ -127,7 +127,8 @@ func (c *conf) rules(option string, values, params map[string]string) []Rule {
 	for i, line := range strings.Split(at.text, "\n") {
 		one := maps.Clone(values)
 		text, err := c.interpolate(definition, line, params, 1)
-		if one[option] = text; err == nil {
+		for before := "\x00"; err == nil && text != before; { // <mdre-<mode>> takes two turns
+			before, one[option] = text, text
 			text, err = substituteOne(option, one, map[string]int{}, c.tags(params))
 		}
 		if err != nil || at.path != c.path {

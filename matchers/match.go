@@ -40,7 +40,7 @@ type Counts struct {
 	OddDates   atomic.Int64 // hits whose date was more than 60 s off the clock, counted as now
 	NoHost     atomic.Int64 // matches whose host is no address: no hits
 	NotJSON    atomic.Int64 // lines that are no JSON object, by each idea of dates that wants one
-	SlowFailed atomic.Int64 // lines on which the slow path gave up: no matches
+	SlowFailed atomic.Int64 // times that the slow path gave up on a line: no matches
 }
 
 // A matchSource is what an instance keeps for a source.
@@ -61,7 +61,10 @@ func (m *Match) Process(_ context.Context, b *pipeline.Batch) error {
 			m.view(s, i, v, b)
 		}
 	}
-	m.count(func(c *Counts) { c.Lines.Add(int64(len(b.Records))); c.Hits.Add(int64(len(m.hits))) })
+	m.count(func(c *Counts) {
+		c.Lines.Add(int64(len(b.Records)))
+		c.Hits.Add(int64(len(m.hits)))
+	})
 	if len(m.hits) > 1 {
 		m.sortHits()
 	}
@@ -119,6 +122,10 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 		for i := range m.texts {
 			m.line(s.finders[index], j, &m.texts[i], b)
 		}
+	}
+	if n := s.matcher.gaveUp; n > 0 {
+		m.count(func(c *Counts) { c.SlowFailed.Add(int64(n)) })
+		s.matcher.gaveUp = 0
 	}
 	clear(m.texts)
 }

@@ -15,8 +15,10 @@ type Matcher struct {
 	content []byte // what prefregex has left of it
 	spans   []int
 	groups  []group
+	found   match
 
-	timed func(r *rule, took time.Duration) // nil: nobody wants to know
+	gaveUp int                               // times that the slow path has, since somebody set it to 0
+	timed  func(r *rule, took time.Duration) // nil: nobody wants to know
 }
 
 // NewMatcher makes a Matcher for p.
@@ -84,8 +86,8 @@ func (m *Matcher) match(v *view, lines []text, report func(*match)) {
 	for i := range lines {
 		m.join(&lines[i])
 		for _, j := range v.jails {
-			if found := (match{of: &lines[i], jail: j}); m.judge(j, &found) == hit {
-				report(&found)
+			if m.found = (match{of: &lines[i], jail: j}); m.judge(j, &m.found) == hit {
+				report(&m.found)
 			}
 		}
 	}
@@ -144,8 +146,7 @@ func (m *Matcher) prefix(j *jail) (content []byte, shift int, ok bool) {
 	if j.pref == nil {
 		return m.text, 0, true
 	}
-	m.spans, ok, _ = j.pref.find(m.text, m.spans[:0])
-	if !ok {
+	if !m.find(j.pref, m.text) {
 		return nil, 0, false
 	}
 	m.keep(j.pref, 0, len(m.text))
@@ -173,8 +174,7 @@ func (m *Matcher) first(rules []*rule, text []byte) *rule {
 		if m.timed != nil {
 			start = time.Now()
 		}
-		var matched bool
-		m.spans, matched, _ = r.find(text, m.spans[:0])
+		matched := m.find(r.regex, text)
 		if m.timed != nil {
 			m.timed(r, time.Since(start))
 		}
@@ -183,6 +183,15 @@ func (m *Matcher) first(rules []*rule, text []byte) *rule {
 		}
 	}
 	return nil
+}
+
+// find runs one regex and leaves its groups in m.spans.
+func (m *Matcher) find(r *regex, text []byte) bool {
+	var found, gaveUp bool
+	if m.spans, found, gaveUp = r.find(text, m.spans[:0]); gaveUp {
+		m.gaveUp++
+	}
+	return found
 }
 
 func (m *Matcher) any(rules []*rule, text []byte) bool { return m.first(rules, text) != nil }
