@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -39,6 +42,7 @@ func (f *verbFlags) client() *client {
 		cfg, err := load(f.config)
 		if err != nil {
 			cfg = configs.Default()
+			cfg.Socket = socketIn(cmp.Or(f.config, configs.DefaultPath), cfg.Socket)
 		}
 		path = cfg.Socket
 	}
@@ -47,6 +51,15 @@ func (f *verbFlags) client() *client {
 			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", path)
 		},
 	}}}
+}
+
+// socketIn reads the one key that is needed from a configuration with mistakes in it.
+func socketIn(path, usual string) string {
+	text, _ := os.ReadFile(path)
+	if m := regexp.MustCompile(`(?m)^\s*socket\s*=\s*["']([^"']*)["']`).FindSubmatch(text); m != nil {
+		return string(m[1])
+	}
+	return usual
 }
 
 // A client talks to the service over its control socket.
