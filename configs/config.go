@@ -32,7 +32,7 @@ type Config struct {
 // Log says where the program's own log goes.
 type Log struct {
 	Level  string `toml:"level"`  // debug, info, warn or error
-	Format string `toml:"format"` // console or json
+	Format string `toml:"format"` // console, json, or fail2ban: the lines of fail2ban.log
 	File   string `toml:"file"`   // "" is standard error
 }
 
@@ -138,7 +138,7 @@ func Tables(c *Config) []string {
 // check looks at what types cannot say. v is the table that c was read from.
 func (c *Config) check(v *value, errs *Errors) {
 	oneOf(v.at("log"), errs, "log", "level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf(v.at("log"), errs, "log", "format", c.Log.Format, "console", "json")
+	oneOf(v.at("log"), errs, "log", "format", c.Log.Format, "console", "json", "fail2ban")
 	for _, path := range [][2]string{{"state_dir", c.StateDir}, {"socket", c.Socket}} {
 		if path[1] != "" && !filepath.IsAbs(path[1]) {
 			errs.add(v.at(path[0]), path[0], mistake("the service has no folder of its own that it could start from", "%q is not an absolute path", path[1]))

@@ -267,6 +267,7 @@ func (d *Decide) expire(now time.Time) {
 			delete(d.live, e.key)
 			d.counts.add(e.key.jail, -1)
 			d.note(e.key)
+			d.Logger.Info("ban ended", addrField(e.key.prefix), zap.String("jail", e.key.jail))
 		}
 	}
 	if len(d.ends) > 2*len(d.live)+1024 { // bans that were made longer leave their old ends behind

@@ -290,3 +290,42 @@ func TestStatusJSON(t *testing.T) {
 		t.Errorf("got %+v", status)
 	}
 }
+
+// What scripts call fail2ban-client for.
+func TestFail2banClient(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s := startService(t, "")
+	s.offend("192.0.2.7", 5)
+	s.holds("ban4", "192.0.2.7", true)
+	for _, c := range []struct {
+		args, want string
+		code       int
+	}{
+		{"ping", "Server replied: pong\n", 0},
+		{"status", "Status\n|- Number of jail:\t1\n`- Jail list:\tsshd\n", 0},
+		{"status sshd", "Status for the jail: sshd\n|- Filter\n|  |- Currently failed:\t0\n|  |- Total failed:\t5\n|  `- File list:\t" + s.log +
+			"\n`- Actions\n   |- Currently banned:\t1\n   |- Total banned:\t1\n   `- Banned IP list:\t192.0.2.7\n", 0},
+		{"set sshd banip 192.0.2.8 192.0.2.9", "2\n", 0},
+		{"banned", "[{'sshd': ['192.0.2.7', '192.0.2.8', '192.0.2.9']}]\n", 0},
+		{"set sshd unbanip 192.0.2.8", "1\n", 0},
+		{"set sshd unbanip 192.0.2.8", "0\n", 0},
+		{"unban 192.0.2.9", "1\n", 0},
+		{"set sshd banip 192.0.2.300", "addrs: \"192.0.2.300\" is neither an address nor a prefix\n", 255},
+		{"status nosuch", "there is no jail \"nosuch\"\n", 255},
+		{"reload", "OK\n", 0},
+		{"unban --all", "1\n", 0},
+		{"banned", "[{'sshd': []}]\n", 0},
+		{"set sshd bantime 5", "", 255},
+		{"--nosuch", "", 255},
+	} {
+		cmd := exec.Command("/proc/self/exe", append([]string{"-s", s.dir + "/run/banpipe.sock"}, strings.Fields(c.args)...)...)
+		cmd.Args[0] = "/usr/bin/" + shimName
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != c.code || c.want != "" && string(out) != c.want {
+			t.Errorf("%s %s: got %d and\n%s\nwant %d and\n%s", shimName, c.args, cmd.ProcessState.ExitCode(), out, c.code, c.want)
+		}
+	}
+	s.holds("ban4", "elements", false)
+}

@@ -18,7 +18,7 @@ func newLogger(cfg configs.Log, asJSON bool, stderr zapcore.WriteSyncer) (*zap.L
 	}
 	out := stderr
 	if cfg.File != "" {
-		f, _, err := zap.Open(cfg.File)
+		f, err := openLog(cfg.File)
 		if err != nil {
 			return nil, fmt.Errorf("log: file: %w", err)
 		}
@@ -33,6 +33,9 @@ func newLogger(cfg configs.Log, asJSON bool, stderr zapcore.WriteSyncer) (*zap.L
 		enc.EncodeLevel = zapcore.CapitalLevelEncoder
 		enc.ConsoleSeparator = " "
 		encoder = zapcore.NewConsoleEncoder(enc)
+	}
+	if cfg.Format == "fail2ban" && !asJSON {
+		encoder = newFail2banEncoder()
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(out), level)), nil
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,12 @@ const (
 	exitUsage  = 2 // the call was wrong
 )
 
-func main() { os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if filepath.Base(os.Args[0]) == shimName {
+		os.Exit(runShim(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // execute runs one verb and returns the exit code.
 func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

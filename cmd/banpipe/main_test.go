@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 		bePeer()
 		return
 	}
-	testscript.Main(m, map[string]func(){"banpipe": main})
+	testscript.Main(m, map[string]func(){"banpipe": main, shimName: main})
 }
 
 // One script a verb, each readable as a page of the manual.

@@ -82,7 +82,7 @@ func unbanInKernel(ctx context.Context, config string, o control.Order) (r contr
 	for p, found := range asked {
 		one := control.Result{Addr: address(p), Done: true}
 		if !found {
-			one.Notes = []string{"it was not banned"}
+			one.Notes = []string{control.NotBanned}
 		}
 		r.Results = append(r.Results, one)
 	}

@@ -100,6 +100,9 @@ func (o *Order) tooMuch(p netip.Prefix) error {
 	return nil
 }
 
+// NotBanned is the first note on an unban that had nothing to lift.
+const NotBanned = "it was not banned"
+
 // unban lifts bans and forgets what was counted.
 func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 	if o.All {
@@ -122,7 +125,7 @@ func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 	}
 	return h.results(asked, func(one *asking, r *Result) {
 		if !one.banned {
-			r.Notes = append(r.Notes, "it was not banned")
+			r.Notes = append(r.Notes, NotBanned)
 		}
 		for _, held := range p.Holding(one.prefix) {
 			if held.Op == pipeline.Ban && !held.Observe {

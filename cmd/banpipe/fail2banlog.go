@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/buffer"
+	"go.uber.org/zap/zapcore"
+)
+
+// A fail2banEncoder writes what tools that read fail2ban.log look for:
+//
+//	2026-11-22 07:23:11,042 fail2ban.actions        [811]: NOTICE  [sshd] Ban 192.0.2.7
+//
+// Whatever is no ban or unban keeps its words, under the name of its logger, with its fields as JSON behind it.
+type fail2banEncoder struct {
+	zapcore.Encoder // the fields, as JSON
+	pool            buffer.Pool
+}
+
+func newFail2banEncoder() zapcore.Encoder {
+	return &fail2banEncoder{Encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		EncodeTime: zapcore.RFC3339TimeEncoder, EncodeDuration: zapcore.StringDurationEncoder, SkipLineEnding: true,
+	}), pool: buffer.NewPool()}
+}
+
+// Clone implements zapcore.Encoder.
+func (e *fail2banEncoder) Clone() zapcore.Encoder {
+	return &fail2banEncoder{Encoder: e.Encoder.Clone(), pool: e.pool}
+}
+
+// fail2banWord is what fail2ban says (server/actions.py) for what we say.
+func fail2banWord(message string) string {
+	switch message {
+	case "banned":
+		return "Ban"
+	case "unbanned", "ban ended":
+		return "Unban"
+	}
+	return ""
+}
+
+// EncodeEntry implements zapcore.Encoder.
+func (e *fail2banEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	line := e.pool.Get()
+	name, level := "fail2ban.banpipe", entry.Level.CapitalString()
+	if entry.LoggerName != "" {
+		name += "." + entry.LoggerName
+	}
+	if entry.Level == zapcore.WarnLevel {
+		level = "WARNING"
+	}
+	text := entry.Message
+	if word := fail2banWord(entry.Message); word != "" {
+		values := zapcore.NewMapObjectEncoder()
+		for _, f := range fields {
+			f.AddTo(values)
+		}
+		name, level = "fail2ban.actions", "NOTICE"
+		text, fields = fmt.Sprintf("[%v] %s %v", values.Fields["jail"], word, values.Fields["addr"]), nil
+	}
+	// fail2ban's own widths: %(name)-24s, %(levelname)-7s
+	fmt.Fprintf(line, "%s %-23s [%d]: %-7s %s", entry.Time.Format("2006-01-02 15:04:05,000"), name, os.Getpid(), level, strings.ReplaceAll(text, "\n", `\n`))
+	if len(fields) > 0 {
+		rest, err := e.Encoder.EncodeEntry(zapcore.Entry{Time: time.Time{}}, fields)
+		if err != nil {
+			return nil, err
+		}
+		line.AppendByte(' ')
+		_, _ = line.Write(rest.Bytes())
+		rest.Free()
+	}
+	line.AppendByte('\n')
+	return line, nil
+}

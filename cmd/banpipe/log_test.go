@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/configs"
+)
+
+// The lines that tools read in fail2ban.log, by the expression of fail2ban's own filter recidive.
+func TestFail2banLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fail2ban.log")
+	log, err := newLogger(configs.Log{Level: "info", Format: "fail2ban", File: path}, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("banned", zap.String("addr", "192.0.2.7"), zap.String("jail", "sshd"), zap.Duration("for", time.Hour), zap.Int("hits", 5))
+	log.Info("unbanned", zap.String("addr", "2001:db8::/64"), zap.String("jail", "sshd"))
+	log.Named("store").Warn("state not saved", zap.Error(errors.New("disk\nfull")))
+	lines := strings.Split(strings.TrimSpace(read(t, path)), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("got %q, want 3 lines", lines)
+	}
+	recidive := regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} fail2ban\.(?:actions\s*|banpipe\S*\s*)\[\d+\]: (NOTICE|WARNING)\s+(.*)$`)
+	for i, want := range []string{"[sshd] Ban 192.0.2.7", "[sshd] Unban 2001:db8::/64", `state not saved {"error":"disk\nfull"}`} {
+		if m := recidive.FindStringSubmatch(lines[i]); m == nil || m[2] != want {
+			t.Errorf("got %q, want %q", lines[i], want)
+		}
+	}
+}
+
+func TestLogIsReopened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "banpipe.log")
+	l, err := openLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(text string) {
+		t.Helper()
+		l.looked = time.Time{} // a second has passed
+		if _, err := l.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("one")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	say("two")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	say("three")
+	if got := read(t, path+".1") + " " + read(t, path); got != "one three" {
+		t.Errorf("got %q, want %q", got, "one three")
+	}
+}
