@@ -20,7 +20,7 @@ type Filter struct {
 	DatePattern  []string // alternatives, in fail2ban's words; none: the date is found
 	MaxLines     int      // lines that a rule with <SKIPLINES> looks at; 0 means 1
 	JournalMatch []string // in fail2ban's syntax
-	UseDNS       string   // "" means "no"
+	UseDNS       string   // "no" (as ""): names are no hosts; "yes" or "warn": Names looks them up; "raw": they match, and are no hits
 }
 
 // A Rule is one failregex or ignoreregex.

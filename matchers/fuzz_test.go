@@ -25,6 +25,7 @@ func FuzzDialect(f *testing.F) {
 		{`(?x) a b # c`, "ab"},
 		{`(?>a+)b++|\101\0\x41\u0041`, "aab"},
 		{`(?<=x)y(?<!z)`, "xy"},
+		{`[+,-\-x]+`, "<x"},
 	} {
 		f.Add(seed.regex, seed.text)
 	}

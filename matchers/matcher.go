@@ -2,6 +2,7 @@ package matchers
 
 import (
 	"bytes"
+	"net/netip"
 	"time"
 
 	"github.com/banpipe/banpipe/pipeline"
@@ -52,7 +53,8 @@ type match struct {
 func (m *match) fill(r *pipeline.Record, b *pipeline.Batch) bool {
 	addr, named := m.host()
 	id := m.get(groupSession)
-	if named && !addr.IsValid() || !named && id == nil {
+	name := m.name(addr)
+	if named && !addr.IsValid() && name == nil || !named && id == nil {
 		return false
 	}
 	r.Kind, r.Jail, r.Addr, r.Weight = pipeline.Hit, m.jail.name, addr, m.rule.weight
@@ -63,11 +65,30 @@ func (m *match) fill(r *pipeline.Record, b *pipeline.Batch) bool {
 	if !e.counts() {
 		r.Kind = pipeline.Note
 	}
-	if r.Session = nil; id != nil {
-		var mark [2*maxID + maxUser]byte
-		r.Session = b.Hold(e.append(mark[:0]))
+	var space [2*maxID + maxUser + maxNameText]byte
+	mark := space[:0]
+	if name != nil {
+		mark = appendBytes(append(mark, nameMark), name)
+		r.Kind = pipeline.Note
 	}
-	return true
+	if id != nil {
+		mark = e.append(mark)
+	}
+	if r.Session = nil; len(mark) > 0 {
+		r.Session = b.Hold(mark)
+	}
+	return name == nil || id != nil || !e.noFail && !e.gained
+}
+
+// name is the host's name that is to be looked up; nil if there is an address, or if names are no hosts.
+func (m *match) name(addr netip.Addr) []byte {
+	if addr.IsValid() || m.jail.filter.UseDNS != "yes" && m.jail.filter.UseDNS != "warn" {
+		return nil
+	}
+	if name := m.get(groupDNS); isHostName(name) {
+		return name
+	}
+	return nil
 }
 
 // get is the text of a group; nil if it took no part.

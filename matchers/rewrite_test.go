@@ -76,7 +76,7 @@ func TestParsePython(t *testing.T) {
 		{`(?#x)a`, `a`},
 		{`\x41\101\u0042\t`, `AAB\x{9}`},
 		{`(?P<a>x)|(y)`, `(x)|y`},
-		{`\.\-\/\"`, `\.\-/"`},
+		{`\.\-\/\"`, `\.\x{2D}/"`},
 		{`(a`, "error missing ) at byte 2"},
 		{`a)`, "error unbalanced parenthesis at byte 1"},
 		{`[a`, "error missing ] at byte 2"},

@@ -175,7 +175,7 @@ func quoteRune(r rune) string {
 	switch {
 	case r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)):
 		return string(r)
-	case r >= ' ' && r < 0x7f:
+	case r >= ' ' && r < 0x7f && r != '-': // regexp2 does not take \- for the end of a range
 		if strings.ContainsRune(` "%',:;<=>@_!/`, r) {
 			return string(r)
 		}

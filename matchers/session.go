@@ -80,6 +80,10 @@ func (s *Session) merge(r *pipeline.Record) error {
 	if len(r.Session) == 0 {
 		return nil
 	}
+	if r.Session[0] == nameMark { // nobody has looked it up
+		r.Kind, r.Session = pipeline.Note, nil
+		return nil
+	}
 	e, err := readEvent(r.Session)
 	if err != nil {
 		return fmt.Errorf("session: jail %s: %w", r.Jail, err)

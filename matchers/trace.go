@@ -137,8 +137,8 @@ func (t *Tracer) judge(r *pipeline.Record, seen *text) (*match, outcome) {
 func (t *Tracer) hit(trace *Trace, found *match, r *pipeline.Record) {
 	t.stats[trace.Rule].Hits++
 	trace.Verdict, trace.Lines = Miss, 1
-	if !found.fill(r, &t.batch) || r.Session == nil && r.Kind == pipeline.Note {
-		return
+	if !found.fill(r, &t.batch) || r.Session == nil && r.Kind == pipeline.Note || found.name(r.Addr) != nil {
+		return // no names are looked up here
 	}
 	if r.Session != nil {
 		e, _ := readEvent(r.Session)
