@@ -175,8 +175,9 @@ func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, 
 		f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
 		return nil, true
 	}
-	wait := fl.isUnread(g) || now.Sub(s.mod) < copying && g.short()
-	if wait || g.id != s.id || fl.isCopy(g) {
+	copied := g.id != s.id || fl.isCopy(g)
+	wait := !copied && (fl.isUnread(g) || now.Sub(s.mod) < copying && g.short())
+	if copied || wait {
 		g.file.Close()
 		return nil, !wait
 	}
