@@ -167,7 +167,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	return []pipeline.Stage{
+	stages := []pipeline.Stage{
 		pipeline.Concurrent(workers, func() pipeline.Stage {
 			parse, match := &matchers.Parse{Programs: p.of}, &matchers.Match{Programs: p.of, Counts: counts}
 			return pipeline.StageFunc(func(ctx context.Context, batch *pipeline.Batch) error {
@@ -184,6 +184,10 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		&pipeline.Window{Jails: limits, Now: b.opts.Now},
 		&pipeline.Decide{Jails: limits, Own: own, Now: b.opts.Now, Logger: b.opts.Logger},
 	}
+	if slices.ContainsFunc(b.jails, func(j *Jail) bool { return j.Loaded.UseDNS == "yes" || j.Loaded.UseDNS == "warn" }) {
+		stages = slices.Insert(stages, 1, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session
+	}
+	return stages
 }
 
 // outputs are the sinks that the jails name, each once.
