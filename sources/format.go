@@ -14,8 +14,7 @@ type format uint8
 
 const (
 	formatUnknown format = iota
-	formatRaw            // lines of any kind
-	formatSyslog         // lines that begin with a date: of a syslog file, or journalctl -o short and its kin
+	formatRaw            // lines of any kind, those of journalctl -o short and its kin among them
 	formatExport         // journalctl -o export
 	formatJSON           // journalctl -o json, json-seq or json-sse
 )
@@ -28,6 +27,7 @@ type decoder struct {
 	parser  exportParser
 	entries entryLines
 	scratch pipeline.Batch // the lines of JSON
+	last    []byte         // the beginning of the last line that was kept
 }
 
 // decode appends the records of data to b until b is Full, and returns how many bytes it has used up. What
@@ -98,16 +98,11 @@ func formatOf(line []byte) (format, error) {
 		return formatRaw, errors.New("this looks like json-pretty, which is not understood: use journalctl -o json")
 	case verboseLine.Match(line):
 		return formatRaw, errors.New("this looks like journalctl -o verbose, which is not understood: use -o short-iso, json or export")
-	case syslogLine.Match(line):
-		return formatSyslog, nil
 	}
 	return formatRaw, nil
 }
 
 var (
-	// short and RFC 3164, short-iso, short-full and with-unit, short-unix, short-monotonic.
-	syslogLine = regexp.MustCompile(`^((<\d{1,3}>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d\S*|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*|` +
-		`[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+|\d{10}\.\d{6}|\[ *\d+\.\d{6}\]) \S+ \S`)
 	// The first line of an entry in verbose ends with its cursor.
 	verboseLine = regexp.MustCompile(`^[A-Z][a-z]{2} \d{4}-\d\d-\d\d \S+ \S+ \[s=[0-9a-f]+;`)
 	banner      = regexp.MustCompile(`^(-- (Journal begins at|Logs begin at|Boot|Reboot|No entries)\b.*--|==> .* <==)$`)
@@ -118,20 +113,36 @@ func isBanner(line []byte) bool {
 	return len(line) > 4 && (line[0] == '-' || line[0] == '=') && banner.Match(line)
 }
 
-// sift drops the records from the first'th on that are banners, or that continue the one before: of a
-// message of several lines journalctl indents all but the first, so that nobody can forge an entry by
-// a newline. They are no lines of their own.
+// sift drops the records from the first'th on that are banners, or that continue an entry of journalctl's
+// short formats: they are no lines of their own, or anybody could forge an entry by a newline.
 func (d *decoder) sift(b *pipeline.Batch, first int) {
 	kept := b.Records[:first]
+	last := d.last
 	for _, r := range b.Records[first:] {
-		indented := len(r.Line) > 0 && (r.Line[0] == ' ' || r.Line[0] == '\t')
-		if isBanner(r.Line) || indented && d.format == formatSyslog {
+		if isBanner(r.Line) || continues(r.Line, last) {
 			continue
 		}
+		last = r.Line
 		kept = append(kept, r)
 	}
+	d.last = append(d.last[:0], last[:min(len(last), 512)]...)
 	clear(b.Records[len(kept):])
 	b.Records = kept
+}
+
+// continues reports whether journalctl has indented the line to where the message begins in the one
+// before: behind "ident[pid]: ".
+func continues(line, before []byte) bool {
+	n := 0
+	for n < len(line) && line[n] == ' ' {
+		n++
+	}
+	for k := 2; k <= n && k <= len(before); k++ { // the message's own blanks follow
+		if before[k-2] == ':' && before[k-1] == ' ' {
+			return true
+		}
+	}
+	return false
 }
 
 // exported appends the entries of an export.
