@@ -52,7 +52,16 @@ type Built struct {
 	Problems Errors           // why others do not run, or not all of what these are to do; nil if all is well
 	Warnings Errors           // what is odd, and may be meant; nil if nothing is
 	Counts   *matchers.Counts // what the matchers have seen
+
+	foreign  *foreignLogs
+	programs *programs
 }
+
+// Foreign says, in sentences, which logs have never had a line of the kind that a jail's filter reads.
+func (b *Built) Foreign() []string { return b.foreign.all() }
+
+// SlowRules lists the rules of the logs that have been read which need more than the linear engine.
+func (b *Built) SlowRules() []matchers.Note { return b.programs.slow() }
 
 // Build makes the pipeline that a configuration describes. It touches no firewall and, without
 // Strict, opens no log. It
@@ -77,7 +86,11 @@ func Build(cfg *Config, opts BuildOptions) (*Built, error) {
 	if err := b.problems.err(); err != nil && (opts.Strict || len(b.jails) == 0) {
 		return nil, err
 	}
-	built := &Built{Jails: b.jails, Problems: b.problems, Warnings: b.warnings, Counts: &matchers.Counts{}}
+	b.odd, b.programs = &foreignLogs{}, newPrograms(b.jails)
+	built := &Built{
+		Jails: b.jails, Problems: b.problems, Warnings: b.warnings, Counts: &matchers.Counts{},
+		foreign: b.odd, programs: b.programs,
+	}
 	built.Pipeline = &pipeline.Pipeline{
 		Sources: b.sources(), Stages: b.stages(built.Counts), Outputs: b.outputs(),
 		Store: opts.Store, Now: opts.Now, Logger: opts.Logger,
@@ -93,6 +106,8 @@ type builder struct {
 	ignore   map[string][]netip.Prefix
 	problems Errors
 	warnings Errors
+	odd      *foreignLogs
+	programs *programs
 }
 
 // choose picks the jails to run.
@@ -161,7 +176,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 	if own == nil {
 		own = Own()
 	}
-	p := newPrograms(b.jails)
+	p := b.programs
 	watch := &matchers.ShapeWatch{Programs: p.of, Foreign: b.foreign}
 	workers := b.opts.Workers
 	if workers <= 0 {

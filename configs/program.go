@@ -78,6 +78,20 @@ func (p *programs) of(source string) *matchers.Program {
 	return p.known[key]
 }
 
+// slow lists the rules on the slow path, of the sources that were asked for.
+func (p *programs) slow() (all []matchers.Note) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, program := range p.known {
+		for _, n := range program.SlowRules() {
+			if !slices.Contains(all, n) {
+				all = append(all, n)
+			}
+		}
+	}
+	return all
+}
+
 // A start says where reading begins in a file that was never read before: as far back as its jails
 // remember, by the dates of its lines.
 type start struct {

@@ -2,9 +2,12 @@ package configs
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -94,8 +97,28 @@ func wholeLines(text []byte) [][]byte {
 	return lines
 }
 
+// foreignLogs are the logs of another kind than a jail's filter reads. Workers add to it.
+type foreignLogs struct {
+	mu    sync.Mutex
+	known []string
+}
+
+func (f *foreignLogs) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.known)
+}
+
+// maxForeign bounds what is remembered: names of logs come from globs.
+const maxForeign = 100
+
 // foreign is matchers.ShapeWatch.Foreign.
 func (b *builder) foreign(source, jail, shape string, lines int) {
+	b.odd.mu.Lock()
+	if len(b.odd.known) < maxForeign {
+		b.odd.known = append(b.odd.known, fmt.Sprintf("none of the first %d lines of %s looks like what the filter of jail %s reads, %q: is it the right log?", lines, source, jail, shape))
+	}
+	b.odd.mu.Unlock()
 	if b.opts.Logger == nil {
 		return
 	}

@@ -132,6 +132,7 @@ func (s *service) handler(log *zap.Logger) http.Handler {
 		Version:  version(), Config: s.now.Load().cfg.Path, Started: s.start,
 		BanTime: func() time.Duration { return time.Duration(s.now.Load().cfg.Defaults.BanTime) },
 		Jails:   s.jails, Behind: s.behind, Dropped: s.dropped, Warnings: s.warnings,
+		Slow:    func() int { return len(s.now.Load().built.SlowRules()) },
 		History: s.state.History, Flush: s.flush,
 		Reload: s.reloadNow, Confirm: s.confirm, Confirms: s.confirmUntil,
 		Who: who, Logger: log,
@@ -199,6 +200,7 @@ func (s *service) warnings() []string {
 	for _, p := range now.built.Problems {
 		all = append(all, "configuration: "+p.Error())
 	}
+	all = append(all, now.built.Foreign()...)
 	if n := now.built.Counts.OddDates.Load(); n > 0 {
 		all = append(all, fmt.Sprintf("%d offences had a date more than a minute off when they were written, and were counted as of then: a log in another time zone? logtimezone in the jail cures it", n))
 	}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func TestSocket(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "run", "s")
+	l, err := listenControl(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode() != os.ModeSocket|0o660 {
+		t.Errorf("got mode %v, %v, want a socket, 0660", info.Mode(), err)
+	}
+	if _, err := listenControl(path); err == nil || !strings.Contains(err.Error(), "another banpipe answers") {
+		t.Errorf("a second service: got %v", err)
+	}
+	l.Close()
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("got %v, want no socket after Close", err)
+	}
+
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path}) // of a service that was killed
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	if l, err = listenControl(path); err != nil {
+		t.Fatalf("a stale socket: got %v, want it replaced", err)
+	}
+	l.Close()
+
+	for name, put := range map[string]func(string) error{
+		"a file":    func(p string) error { return os.WriteFile(p, []byte("precious"), 0o600) },
+		"a folder":  func(p string) error { return os.Mkdir(p, 0o700) },
+		"a symlink": func(p string) error { return os.Symlink("/etc/passwd", p) },
+	} {
+		path := filepath.Join(dir, name)
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.Lstat(path)
+		if _, err := listenControl(path); err == nil || !strings.Contains(err.Error(), "no socket") {
+			t.Errorf("%s: got %v, want a refusal", name, err)
+		}
+		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s has been touched: %v", name, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.*")); len(left) != 0 {
+		t.Errorf("got %q left behind", left)
+	}
+}
+
+// No more than maxConns callers are served at once; the next one waits his turn, and gets it.
+func TestCallersWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := listenControl(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zap.DebugLevel)
+	var uid string
+	server := controlServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, f := range who(r) {
+			if f.Key == "uid" {
+				uid = strconv.FormatInt(f.Integer, 10)
+			}
+		}
+	}), zap.New(core))
+	done := make(chan struct{})
+	go func() { defer close(done); server.Serve(l) }()
+	defer func() { server.Close(); <-done }()
+	var idle []net.Conn
+	for range maxConns {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle = append(idle, c)
+	}
+	late, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	fmt.Fprint(late, "GET / HTTP/1.0\r\n\r\n")
+	late.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := late.Read(make([]byte, 1)); n != 0 || !os.IsTimeout(err) {
+		t.Errorf("got %d bytes, %v, want the caller to wait", n, err)
+	}
+	idle[0].Close()
+	late.SetReadDeadline(time.Now().Add(5 * time.Second))
+	answer, err := io.ReadAll(late)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.0 200")) {
+		t.Errorf("got %q, %v, want an answer", answer, err)
+	}
+	if uid != strconv.Itoa(os.Geteuid()) {
+		t.Errorf("got uid %q, want our own", uid)
+	}
+	for _, c := range idle {
+		c.Close()
+	}
+	if logs.Len() > 0 {
+		t.Errorf("got %v in the log", logs.All())
+	}
+}
+
+// What comes in over the socket does not disturb banning: garbage, endless bodies, callers by the hundred who never
+// finish a request, and one without the right.
+func TestHostileCallers(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s := startService(t, "")
+	path := s.dir + "/run/banpipe.sock"
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 400 {
+		wg.Go(func() {
+			c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			defer context.AfterFunc(ctx, func() { c.Close() })()
+			switch i % 4 {
+			case 0: // nothing at all
+			case 1:
+				fmt.Fprint(c, "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n") // and never reads
+			case 2:
+				fmt.Fprint(c, "POST /v1/ban HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n{\"addrs\":[\"")
+				for ctx.Err() == nil {
+					if _, err := c.Write(bytes.Repeat([]byte("9"), 1<<16)); err != nil {
+						break
+					}
+				}
+			case 3:
+				fmt.Fprintf(c, "\x16\x03\x01\x00%s\r\n\r\n", strings.Repeat("\xff", 5000))
+			}
+			<-ctx.Done()
+		})
+	}
+	s.offend("192.0.2.7", 5)
+	s.holds("ban4", "192.0.2.7", true)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rss, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			if kb, _ := strconv.Atoi(strings.Fields(rss)[0]); kb > 200<<10 {
+				t.Errorf("got %s of memory", rss)
+			}
+		}
+	}
+	// Those who say nothing lose their seats in seconds.
+	if !within(30*time.Second, func() bool { _, code := s.verb("ban", "192.0.2.8"); return code == 0 }) {
+		t.Error("nobody else is let in")
+	}
+	s.holds("ban4", "192.0.2.8", true)
+	cancel()
+	wg.Wait()
+
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to be somebody without the right")
+	}
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe", "status", "--socket", path)
+	cmd.Args[0] = "banpipe"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no right to talk to the service") {
+		t.Errorf("without the right: got %v, %s", err, out)
+	}
+}
