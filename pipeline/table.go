@@ -83,8 +83,6 @@ func newTable(j Jail, a *arena) *table {
 	}
 }
 
-func (t *table) len() int { return t.used }
-
 // publish lets other goroutines see how many addresses there are.
 func (t *table) publish() {
 	if t.tracked != nil {
