@@ -204,6 +204,54 @@ func TestDatesMemory(t *testing.T) {
 	}
 }
 
+// TestDatesAgain reads a second line as if there had been no first.
+func TestDatesAgain(t *testing.T) {
+	const iso = `{^LN-BEG}%ExY(?P<_sep>[-/.])%m(?P=_sep)%d[T ]%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`
+	for _, c := range []struct{ pattern, first, second string }{
+		{"", "Jan 23 21:59:59 web sshd", "Jan 23 21:59:65 web sshd"},
+		{"", "Jan 23 21:59:59 web sshd", "Jan 23 21:59:60 web sshd"},
+		{"", "Jan 23 21:59:59 web sshd", "Jan 23 21:59:5a web sshd"},
+		{"", "Jan 23 21:59:59 web sshd", "Jan 23 21:59:59 2005 web"},
+		{"", "Jan 23 21:59:59 2web sshd", "Jan 23 21:59:59 2005 web"},
+		{"", "Jan 23 21:59:59 web sshd", "x Jan 23 21:59:58 web sshd"},
+		{"", "Jan 23 21:59:59 web sshd", "CET Jan 23 21:59:58 web sshd"},
+		{"", "CET Jan 23 21:59:59 web sshd", "from Jan 23 21:59:58 web sshd"},
+		{"", "Jan-23-05 21:59:59 web sshd", "x Jan-23-05 21:59:58 web sshd"},
+		{"", "2005-01-23 21:59:59.123 web x", "2005-01-23 21:59:59.12 web xx"},
+		{"", "2005-01-23 21:59:59.123 web x", "2005-01-23 21:59:59.1234 web "},
+		{"", "2005-01-23 21:59:59.000 web x", "2005-01-23 21:59:58.123 web x"},
+		{"", "2005-01-23 21:59:59 +1 web x", "2005-01-23 21:59:59 +1234 x y"},
+		{"", "2005-01-23 21:59:59 web x yz", "2005-01-23 21:59:59 Z web x y"},
+		{"", "2005-01-23 21:59:59+x web yz", "2005-01-23 21:59:59+0400 x yz"},
+		{"", "2005-01-23 21:59:59  web yz", "2005-01-23 21:59:59  UTC x yz"},
+		{"", "2005-01-23 21:59:59+01:x yz", "2005-01-23 21:59:59+01:30 x y"},
+		{"", "2005-01-23 21:59:59", "2005-01-23 21:59:58 +0400"},
+		{"", "2005-01-23 21:59:59] x y z uvw", "2005-01-23 21:59:58é x y z uvw"},
+		{"", "+01:00 Jan 23 21:59:59 web sshd", "+01:00 Jan 23 21:59:58 web sshd"},
+		{"", "21:59:59 web sshd", "21:59:58 web sshd"},
+		{iso, "2005-01-23 21:59:59 web", "2005-01-23  1:59:59 web"},
+		{iso, "2005-01-23 21:59:59 web", "2005-01-23T21:59:59 web"},
+		{"{DEFAULT}\n" + iso, "2005-01-23  21:59:59 web x y", "2005-01-23  21:59:58 web x y"},
+		{"", "01-23-2005 21:59:59.5 web x y", "01-03-2005 21:59:59.5 web x y"},
+	} {
+		t.Run(c.first+"|"+c.second, func(t *testing.T) {
+			d := mustDates(t, berlin(t), strings.Split(c.pattern, "\n")...)
+			for _, year := range []int{2005, 2006} {
+				ref := time.Date(year, 1, 24, 21, 30, 0, 0, time.UTC)
+				used, fresh := d.Finder(), d.Finder()
+				answer(used, []byte(c.first), ref.AddDate(-1, 0, -3))
+				if c.first[:2] == "01" { // the order of day and month is meant to be remembered
+					answer(fresh, []byte("01-23-2005 21:59:59"), ref)
+				}
+				got, want := answer(used, []byte(c.second), ref), answer(fresh, []byte(c.second), ref)
+				if got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestDatesClockChange reads the hours that a clock shows twice, and not at all.
 func TestDatesClockChange(t *testing.T) {
 	for _, c := range []struct{ line, ref, want string }{
@@ -284,7 +332,7 @@ func TestDatesAllocate(t *testing.T) {
 // the line.
 func TestDatesLongLine(t *testing.T) {
 	for _, pattern := range []string{
-		`(?:a|a)*b%H`, `(?:a+a+)+b%H`, `[^x]*a*[^y]*b%H:%M`, `.*.*.*%H:%M:%S`, `(?:a{0,9}){0,9}%H`, `^[^-]+ -- [^-]+ -- - ({DATE})`, `\d+%H%M%S%Y%m%d`,
+		`(?:a|a)*b%H`, `(?:a+a+)+b%H`, `[^x]*a*[^y]*b%H:%M`, `.*.*.*%H:%M:%S`, `.*a*b%H`, `.*(?:a+b|1+b)%H`, `(?:a{0,9}){0,9}%H`, `^[^-]+ -- [^-]+ -- - ({DATE})`, `\d+%H%M%S%Y%m%d`,
 	} {
 		for _, unit := range []string{"a", "1", "a --", "1 ", "20", "Jan "} {
 			t.Run(fmt.Sprintf("%s %s", pattern, unit), func(t *testing.T) {

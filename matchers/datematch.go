@@ -77,6 +77,7 @@ func (m *dateMatch) run(p *dateProgram, line []byte, start int) (end int, ok boo
 			m.note(in.slot, in.op, pos)
 			pc++
 		case dateOpRun:
+			m.watch(p, line)
 			from := pos
 			for pos < len(line) && in.set.has(line[pos]) {
 				if pos++; m.seeing && pos-from >= int(in.x) && !m.mark(p, pc, pos) {
@@ -84,6 +85,7 @@ func (m *dateMatch) run(p *dateProgram, line []byte, start int) (end int, ok boo
 					break
 				}
 			}
+			m.steps += pos - from
 			good = good && pos-from >= int(in.x)
 			pc++
 		case dateOpNonWord:
@@ -194,13 +196,22 @@ func (m *dateMatch) back(p *dateProgram, pc *int32, pos *int) bool {
 // first counts a step, and says whether this is the first time that the search comes by here, as far as it remembers.
 func (m *dateMatch) first(p *dateProgram, line []byte, pc int32, pos int) bool {
 	m.steps++
-	if !m.seeing {
-		if m.steps < patience+4*len(line) {
-			return true
-		}
-		m.remember(p, line)
+	m.watch(p, line)
+	return !m.seeing || m.mark(p, pc, pos)
+}
+
+// watch begins to remember where the search has been once it is long.
+func (m *dateMatch) watch(p *dateProgram, line []byte) {
+	if m.seeing || m.steps < patience+4*len(line) {
+		return
 	}
-	return m.mark(p, pc, pos)
+	m.seeing, m.columns = true, len(line)+1
+	words := (p.places*m.columns + 63) / 64
+	if cap(m.seen) < words {
+		m.seen = make([]uint64, words)
+	}
+	m.seen = m.seen[:words]
+	clear(m.seen)
 }
 
 // mark remembers that the search has come by, and says whether it is for the first time.
@@ -211,14 +222,4 @@ func (m *dateMatch) mark(p *dateProgram, pc int32, pos int) bool {
 	}
 	m.seen[bit>>6] |= 1 << (bit & 63)
 	return true
-}
-
-func (m *dateMatch) remember(p *dateProgram, line []byte) {
-	m.seeing, m.columns = true, len(line)+1
-	words := (p.places*m.columns + 63) / 64
-	if cap(m.seen) < words {
-		m.seen = make([]uint64, words)
-	}
-	m.seen = m.seen[:words]
-	clear(m.seen)
 }
