@@ -21,6 +21,7 @@ var twinPatterns = [][]string{
 	{`{^LN-BEG}(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?`, `{DEFAULT}`},
 	{`^%ExY(?P<_sep>[-/.])%m(?P=_sep)%d[T ]%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`, `{^LN-BEG}`},
 	{`{DEFAULT}`, `^x{DATE}`},
+	{`{^LN-BEG}%b %d`, `{DEFAULT}`},
 }
 
 // twins read a line by position and by running the patterns' programs.

@@ -202,6 +202,18 @@ func TestDatesMemory(t *testing.T) {
 			}
 		}
 	}
+	line = []byte("-05:00 Dec 31 23:59:58 web sshd[7]: x") // what decides about the year is its own clock
+	span, _ = f.Find(line)
+	for _, c := range []struct{ ref, want string }{
+		{"2027-01-01T05:00:00Z", "2027-01-01T04:59:58Z"},
+		{"2026-12-31T04:59:50Z", "2026-01-01T04:59:58Z"},
+	} {
+		ref, _ := time.Parse(time.RFC3339, c.ref)
+		at, ok := f.Time(line, span, ref)
+		if got := at.UTC().Format(time.RFC3339); !ok || got != c.want {
+			t.Errorf("at %s: got %v, want %v", c.ref, got, c.want)
+		}
+	}
 }
 
 // TestDatesAgain reads a second line as if there had been no first.
@@ -217,6 +229,8 @@ func TestDatesAgain(t *testing.T) {
 		{"", "Jan 23 21:59:59 web sshd", "CET Jan 23 21:59:58 web sshd"},
 		{"", "CET Jan 23 21:59:59 web sshd", "from Jan 23 21:59:58 web sshd"},
 		{"", "Jan-23-05 21:59:59 web sshd", "x Jan-23-05 21:59:58 web sshd"},
+		{"", "Jan-23-05 21:59:59 web sshd", "[Jan-23-05 21:59:58 web sshd"},
+		{"", "<01/23/05@21:59:59> web sshd", " <01/23/05@21:59:58> web sshd"},
 		{"", "2005-01-23 21:59:59.123 web x", "2005-01-23 21:59:59.12 web xx"},
 		{"", "2005-01-23 21:59:59.123 web x", "2005-01-23 21:59:59.1234 web "},
 		{"", "2005-01-23 21:59:59.000 web x", "2005-01-23 21:59:58.123 web x"},
@@ -232,6 +246,7 @@ func TestDatesAgain(t *testing.T) {
 		{iso, "2005-01-23 21:59:59 web", "2005-01-23  1:59:59 web"},
 		{iso, "2005-01-23 21:59:59 web", "2005-01-23T21:59:59 web"},
 		{"{DEFAULT}\n" + iso, "2005-01-23  21:59:59 web x y", "2005-01-23  21:59:58 web x y"},
+		{`^%Y-%m-%dT%H:%M:%S(?:\.%f)?(?:%z)?`, "2005-01-23T21:59:59 x", "2005-01-23T21:59:59.123456789Z x"},
 		{"", "01-23-2005 21:59:59.5 web x y", "01-03-2005 21:59:59.5 web x y"},
 	} {
 		t.Run(c.first+"|"+c.second, func(t *testing.T) {
@@ -301,6 +316,9 @@ func TestDatesMonthFirst(t *testing.T) {
 	}
 	if at, ok := f.Time(early, span, time.Time{}); !ok || at.Month() != 3 {
 		t.Errorf("searched earlier: got %v %v, want in March", at, ok)
+	}
+	if got, want := read("02-03-2026 07:23:11.5 x"), "02-03-2026 07:23:11.5 Feb 3"; got != want {
+		t.Errorf("afterwards: got %q, want %q", got, want)
 	}
 }
 

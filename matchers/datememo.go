@@ -6,17 +6,15 @@ import "encoding/binary"
 // seconds and its fraction differ: most lines of a busy log are of the same minute. It changes no answer: what a scan
 // reads at a place depends on no byte that is not compared here.
 type dateMemo struct {
-	fields     dateFields
-	kind       dateKind
-	monthFirst bool
-	oneSpace   bool
-	fraction   bool
-	n          int // bytes from the date's start to its end; 0: nothing is kept
-	second     int // where the seconds begin, from the date's start
-	words      int // how many words of eight bytes are compared
-	text       [memoWords]uint64
-	same       [memoWords]uint64 // 0xff for bytes that must be the same
-	digits     [memoWords]uint64 // 0xff for the seconds' and the fraction's digits
+	fields   dateFields
+	kind     dateKind
+	fraction bool
+	n        int // bytes from the date's start to its end; 0: nothing is kept
+	second   int // where the seconds begin, from the date's start
+	words    int // how many words of eight bytes are compared
+	text     [memoWords]uint64
+	same     [memoWords]uint64 // 0xff for bytes that must be the same
+	digits   [memoWords]uint64 // 0xff for the seconds' and the fraction's digits
 
 	minute dateMinute
 }
@@ -60,7 +58,7 @@ func (s *dateScan) again(line []byte, p int, allow kindSet) bool {
 			return false
 		}
 	}
-	if line[p+m.second] > '5' || !allow.has(m.kind) || s.monthFirst != m.monthFirst || s.oneSpace != m.oneSpace {
+	if line[p+m.second] > '5' || !allow.has(m.kind) {
 		return false
 	}
 	s.dateFields, s.kind, s.start, s.end, s.kept = m.fields, m.kind, p, p+m.n, true
@@ -127,5 +125,5 @@ func (s *dateScan) keep(line []byte) {
 		m.digits[i] = binary.LittleEndian.Uint64(digits[8*i:])
 	}
 	m.fields, m.kind, m.n = s.dateFields, s.kind, s.end-s.start
-	m.monthFirst, m.oneSpace, m.minute.known = s.monthFirst, s.oneSpace, false
+	m.minute.known = false
 }
