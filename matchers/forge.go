@@ -28,8 +28,8 @@ func (p *Program) ForgeableRules() []Note {
 			f := forger{matcher: p.NewMatcher(), jail: j, Rand: rand.New(rand.NewPCG(1, 1))}
 			for _, r := range j.fail {
 				if line := f.fool(r); line != "" {
-					where := place(j.filter, r.line, fmt.Sprintf("failregex %d", r.index+1))
-					notes = append(notes, Note{j.name, where, fmt.Sprintf("a forged line fools it: %q counts against %s", line, forgedHost)})
+					text := fmt.Sprintf("a forged line fools it: %q counts against %s", line, forgedHost)
+					notes = append(notes, j.note(r.line, fmt.Sprintf("failregex %d", r.index+1), text))
 				}
 			}
 		}
@@ -42,6 +42,7 @@ type forger struct {
 	*rand.Rand
 	matcher *Matcher
 	jail    *jail
+	plain   bool // leave out what may be left out
 }
 
 // A sample is a line that was made up.
@@ -59,7 +60,8 @@ type field struct {
 
 // fool returns a line on which the jail blames the forged address; "" if none was found.
 func (f *forger) fool(r *rule) string {
-	for range sampleTries {
+	for i := range sampleTries {
+		f.plain = i < sampleTries/2
 		s := f.sample(r)
 		if s == nil {
 			continue
@@ -163,6 +165,9 @@ func (f *forger) write(s *sample, e *expr, n *node, content *sample) {
 
 func (f *forger) repeat(s *sample, e *expr, n *node, content *sample) {
 	count := n.min + f.IntN(2)*f.IntN(4)
+	if f.plain {
+		count = n.min
+	}
 	if n.max >= 0 {
 		count = min(count, n.max)
 	}
@@ -194,10 +199,29 @@ func (f *forger) capture(s *sample, e *expr, n *node, content *sample) {
 	default:
 		f.write(s, e, n.subs[0], content)
 		if strings.Contains(name, groupUser) && !strings.HasPrefix(name, "cond_") && n.contains(isOp(opRepeat)) {
-			s.fields = append(s.fields, field{start, len(s.text), nil})
+			s.fields = append(s.fields, field{start, len(s.text), writable(n)})
 		}
 	}
 	s.groups[n.group] = append([]byte{}, s.text[start:]...)
+}
+
+// writable is what a remote party may put where the capture n stands; nil for anything. A rule's \S or \w
+// keeps nothing out of a name, but where a class leaves out a delimiter and little else, as [^:] does, that
+// is taken for what the writer of the log makes sure of.
+func writable(n *node) runeSet {
+	var set runeSet
+	n.contains(func(n *node) bool {
+		if n.op == opClass && n.set.has('a') && n.set.has('.') {
+			set = set.union(n.set)
+		}
+		return false
+	})
+	const delimiters = 2
+	kept := set.union(spaceSet).negate()
+	if len(kept) == 0 || len(kept) > 2*delimiters || kept[0] != kept[1] {
+		return nil
+	}
+	return set.union(spaceSet)
 }
 
 // rune picks one of a set, the simplest that there is as a rule.

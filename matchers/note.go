@@ -4,50 +4,48 @@ import "fmt"
 
 // A Note is something about a rule that its owner should know; it is no error.
 type Note struct {
-	Jail string
-	Rule string // where it stands: "/etc/fail2ban/filter.d/x.conf:12: failregex 3"
-	Text string // what there is to know
+	Jail   string
+	Filter string // its name
+	Path   string // the filter's file; "" if it has none
+	Line   int    // in Path; 0 if it is not known
+	Rule   string // "failregex 3", "prefregex"
+	Text   string // what there is to know
 }
 
-func (n Note) String() string { return fmt.Sprintf("jail %s: %s: %s", n.Jail, n.Rule, n.Text) }
+func (n Note) String() string {
+	where := n.Path
+	if where == "" {
+		where = "filter " + n.Filter
+	} else if n.Line > 0 {
+		where = fmt.Sprintf("%s:%d", where, n.Line)
+	}
+	return fmt.Sprintf("jail %s: %s: %s: %s", n.Jail, where, n.Rule, n.Text)
+}
 
 // SlowRules lists the rules that need more than the linear engine can do: their hits are confirmed by a
 // backtracking one, under limits of time and length.
 func (p *Program) SlowRules() []Note {
 	var notes []Note
 	for _, j := range p.jails {
-		j.rules(func(where string, r *regex) {
+		if j.pref != nil && j.pref.slow != nil {
+			notes = append(notes, j.note(0, "prefregex", slowText(j.pref)))
+		}
+		for _, r := range j.fail {
 			if r.slow != nil {
-				notes = append(notes, Note{j.name, where, "runs on the slow path: it has " + r.why})
+				notes = append(notes, j.note(r.line, fmt.Sprintf("failregex %d", r.index+1), slowText(r.regex)))
 			}
-		})
+		}
+		for _, r := range j.ignore {
+			if r.slow != nil {
+				notes = append(notes, j.note(r.line, fmt.Sprintf("ignoreregex %d", r.index+1), slowText(r.regex)))
+			}
+		}
 	}
 	return notes
 }
 
-// rules calls visit for each regex of the jail, with where it stands.
-func (j *jail) rules(visit func(where string, r *regex)) {
-	if j.pref != nil {
-		visit(place(j.filter, 0, "prefregex"), j.pref)
-	}
-	for _, r := range j.fail {
-		visit(place(j.filter, r.line, fmt.Sprintf("failregex %d", r.index+1)), r.regex)
-	}
-	for _, r := range j.ignore {
-		visit(place(j.filter, r.line, fmt.Sprintf("ignoreregex %d", r.index+1)), r.regex)
-	}
-}
+func slowText(r *regex) string { return "runs on the slow path: it has " + r.why }
 
-// place says where in a filter something stands.
-func place(f *Filter, line int, what string) string {
-	where := f.Path
-	if where == "" {
-		where = "filter " + f.Name
-	} else if line > 0 {
-		where = fmt.Sprintf("%s:%d", where, line)
-	}
-	if what != "" {
-		where += ": " + what
-	}
-	return where
+func (j *jail) note(line int, rule, text string) Note {
+	return Note{Jail: j.name, Filter: j.filter.Name, Path: j.filter.Path, Line: line, Rule: rule, Text: text}
 }

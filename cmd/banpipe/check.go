@@ -53,7 +53,11 @@ func check(path string, jails []string) (*configs.Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	return configs.Build(cfg, configs.BuildOptions{Jails: jails, Strict: true})
+	built, err := configs.Build(cfg, configs.BuildOptions{Jails: jails, Strict: true})
+	if err == nil {
+		built.Warnings = append(built.Warnings, built.RuleWarnings()...)
+	}
+	return built, err
 }
 
 func checkWords(out io.Writer, built *configs.Built) error {
