@@ -127,6 +127,7 @@ func (n *NFTables) Apply(ctx context.Context, actions []pipeline.Action) error {
 
 // change carries changes out, in as many batches as they need.
 func (n *NFTables) change(ctx context.Context, changes []change, refused *refusals) error {
+	start := time.Now()
 	changes = single(changes)
 	order(changes)
 	for len(changes) > 0 {
@@ -135,6 +136,10 @@ func (n *NFTables) change(ctx context.Context, changes []change, refused *refusa
 		}
 		now := part(changes)
 		changes = changes[len(now):]
+		passed := time.Since(start) // with many before them, or on a machine under load, it matters
+		for i := range now {
+			now[i].timeout = left(now[i].timeout, passed)
+		}
 		if err := n.commit(now, refused); err != nil {
 			return err
 		}

@@ -59,12 +59,13 @@ const (
 
 // Not in x/sys (linux/netfilter/nf_tables.h).
 const (
-	tableUserdata   = 6 // NFTA_TABLE_USERDATA
-	tableOwner      = 7 // NFTA_TABLE_OWNER: the port of the process that alone may change it
-	tableDormant    = 1 // NFT_TABLE_F_DORMANT: switched off
-	udataComment    = 0 // NFTNL_UDATA_TABLE_COMMENT
-	icmpxPortUnrech = 1 // NFT_REJECT_ICMPX_PORT_UNREACH
-	ctDirection     = 1 // IP_CT_DIR_REPLY
+	tableUserdata   = 6  // NFTA_TABLE_USERDATA
+	tableOwner      = 7  // NFTA_TABLE_OWNER: the port of the process that alone may change it
+	tableDormant    = 1  // NFT_TABLE_F_DORMANT: switched off
+	setCount        = 20 // NFTA_SET_COUNT: the elements in it
+	udataComment    = 0  // NFTNL_UDATA_TABLE_COMMENT
+	icmpxPortUnrech = 1  // NFT_REJECT_ICMPX_PORT_UNREACH
+	ctDirection     = 1  // IP_CT_DIR_REPLY
 )
 
 // A builder writes the structure of the table into a batch: everything but the elements.

@@ -20,7 +20,8 @@ import (
 // A wanted is what Sync wants of one element.
 type wanted struct {
 	timeout uint64 // in milliseconds; 0 means for ever
-	fine    bool   // the kernel has it so
+	seen    bool   // the kernel has it
+	fine    bool   // and with this end
 }
 
 // An end that is off by less is left alone: the kernel counts in jiffies, of up to 10 ms.
@@ -31,7 +32,7 @@ const endSlack = time.Second
 // those of hosts on all ports.
 //
 // Reading costs the square of the elements in one set (the kernel walks a hash from its start for each piece
-// of 32 KiB): 0.4 s for 100,000, over a minute for 1,000,000.
+// of 32 KiB): 0.4 s for 100,000, over a minute for 1,000,000; twice that where the kernel does not count elements.
 func (n *NFTables) Sync(ctx context.Context, live iter.Seq[pipeline.Action]) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -115,35 +116,30 @@ func (n *NFTables) shape(scopes []scope) error {
 
 // differences compares a set with what it should hold. The end of each was reckoned at the time start.
 func (n *NFTables) differences(ctx context.Context, s scope, want map[netip.Addr]wanted, start time.Time) (changes []change, err error) {
-	for range maxTries {
-		for addr, w := range want {
-			w.fine = false
-			want[addr] = w
+	for addr, w := range want {
+		w.seen, w.fine = false, false
+		want[addr] = w
+	}
+	surplus := make(map[netip.Addr]bool)
+	if err := n.survey(ctx, s, func(e element) (first bool) {
+		w, ok := want[e.addr]
+		if !ok {
+			first = !surplus[e.addr]
+			surplus[e.addr] = true
+			return first
 		}
-		changes = changes[:0]
-		interrupted, err := n.elements(s, func(e element) {
-			w, ok := want[e.addr]
-			if !ok {
-				changes = append(changes, change{scope: s, addr: e.addr, out: true})
-				return
-			}
-			w.fine = w.holds(e, time.Since(start))
-			want[e.addr] = w
-		})
-		if err != nil {
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if !interrupted {
-			break
-		}
-		// In the last try what was seen has to do. Elements that were missed are put again, which does no
-		// harm; where others change rules all the time there may never be a quiet moment.
+		first = !w.seen
+		w.seen, w.fine = true, w.holds(e, time.Since(start))
+		want[e.addr] = w
+		return first
+	}); err != nil {
+		return nil, err
+	}
+	for addr := range surplus {
+		changes = append(changes, change{scope: s, addr: addr, out: true})
 	}
 	for addr, w := range want {
-		if !w.fine {
+		if !w.fine { // if it was missed, to put it again does no harm
 			changes = append(changes, change{scope: s, addr: addr, timeout: left(w.timeout, time.Since(start))})
 		}
 	}
@@ -167,11 +163,54 @@ func (w wanted) holds(e element, passed time.Duration) bool {
 	return off.Abs() < endSlack
 }
 
-// elements reads a set. If it was interrupted by somebody's change, elements may lack or come twice.
-func (n *NFTables) elements(s scope, each func(element)) (interrupted bool, err error) {
+// survey goes over the elements of a set, some of them more than once; each tells whether it sees one for the first
+// time. A single pass may miss elements, and the kernel need not say so: it walks the hash anew for each
+// piece, and the hash changes its shape some time after many were added. So passes follow until
+// there are as many as the kernel counts, or one has brought nothing new.
+//
+// Where others change rules all the time every pass is interrupted. Then the last has to do.
+func (n *NFTables) survey(ctx context.Context, s scope, each func(element) (first bool)) error {
+	count, counts, err := n.count(s)
+	if err != nil {
+		return err
+	}
+	seen := 0
+	for try := range maxTries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		before := seen
+		n.batch.begin(n.sock.seq)
+		n.batch.askElements(n.table(), s.name())
+		interrupted, err := n.sock.ask(&n.batch, unix.NLM_F_DUMP, func(attrs []byte) {
+			readElements(attrs, func(e element) {
+				if each(e) {
+					seen++
+				}
+			})
+		})
+		if err != nil {
+			return err
+		}
+		if complete := counts && seen >= count || try > 0 && seen == before; complete && !interrupted {
+			return nil
+		}
+	}
+	return nil
+}
+
+// count is the number of elements in a set, those included that have ended and are not freed yet. Older kernels
+// do not count.
+func (n *NFTables) count(s scope) (count int, ok bool, err error) {
 	n.batch.begin(n.sock.seq)
-	n.batch.askElements(n.table(), s.name())
-	return n.sock.ask(&n.batch, unix.NLM_F_DUMP, func(attrs []byte) { readElements(attrs, each) })
+	n.batch.add(unix.NFT_MSG_GETSET, 0, "set "+s.name())
+	n.batch.attrString(unix.NFTA_SET_TABLE, n.table())
+	n.batch.attrString(unix.NFTA_SET_NAME, s.name())
+	_, err = n.sock.ask(&n.batch, 0, func(attrs []byte) {
+		data := attribute(attrs, setCount)
+		count, ok = int(number32(data)), len(data) >= 4
+	})
+	return count, ok, err
 }
 
 // restoredJail is the jail of bans that only the kernel remembers: elements have no room for it.
@@ -201,8 +240,12 @@ func (n *NFTables) Held(ctx context.Context) ([]pipeline.Action, error) {
 			return nil, err
 		}
 		now := n.now()
-		found, err := n.readAll(s)
-		if err != nil {
+		found := make(map[netip.Addr]time.Duration)
+		if err := n.survey(ctx, s, func(e element) bool {
+			_, again := found[e.addr]
+			found[e.addr] = e.left
+			return !again
+		}); err != nil {
 			return nil, explain(err)
 		}
 		for addr, left := range found {
@@ -215,18 +258,6 @@ func (n *NFTables) Held(ctx context.Context) ([]pipeline.Action, error) {
 		}
 	}
 	return held, nil
-}
-
-// readAll reads a set until nothing interrupts it; at the last try what was seen has to do.
-func (n *NFTables) readAll(s scope) (map[netip.Addr]time.Duration, error) {
-	found := make(map[netip.Addr]time.Duration)
-	for range maxTries {
-		interrupted, err := n.elements(s, func(e element) { found[e.addr] = e.left })
-		if err != nil || !interrupted {
-			return found, err
-		}
-	}
-	return found, nil
 }
 
 // A Listing is what the kernel holds in our table.

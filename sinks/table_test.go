@@ -88,6 +88,11 @@ func TestNoRight(t *testing.T) {
 	go func() { // the thread without rights ends with the goroutine
 		defer close(done)
 		runtime.LockOSThread()
+		had := newNFTables(t, func(n *NFTables) { n.Table = "hadrights" })
+		action := []pipeline.Action{ban("192.0.2.7/32", time.Now().Add(time.Hour))}
+		if err := had.Apply(context.Background(), action); err != nil {
+			t.Error(err)
+		}
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&header, &none[0]); err != nil {
@@ -101,6 +106,11 @@ func TestNoRight(t *testing.T) {
 			if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: got %v, want a sentence that names the missing right", name, err)
 			}
+		}
+		// The right was there when the socket was opened, and is gone.
+		start := time.Now()
+		if err := had.Apply(context.Background(), action); !errors.Is(err, unix.EPERM) || time.Since(start) > passes {
+			t.Errorf("got %v after %v, want a sentence that names the missing right", err, time.Since(start))
 		}
 	}()
 	<-done
