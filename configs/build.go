@@ -44,8 +44,8 @@ type BuildOptions struct {
 
 // A Built is a pipeline that is ready to Run, and what became of the configuration in it.
 type Built struct {
-	// Its stages are matching (concurrent, with the dates found), matchers.Session, pipeline.Window and
-	// pipeline.Decide, in this order: a stage of your own goes behind the second.
+	// Its stages are matchers.Docker, matching (concurrent, with the dates found), matchers.Session,
+	// pipeline.Window and pipeline.Decide, in this order: a stage of your own goes behind the third.
 	*pipeline.Pipeline
 
 	Jails    []*Jail          // that run, by name; copies, with the logs that they really read
@@ -183,6 +183,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	stages := []pipeline.Stage{
+		&matchers.Docker{},
 		pipeline.Concurrent(workers, func() pipeline.Stage {
 			parse, match := &matchers.Parse{Programs: p.of}, &matchers.Match{Programs: p.of, Counts: counts}
 			return pipeline.StageFunc(func(ctx context.Context, batch *pipeline.Batch) error {
@@ -200,7 +201,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		&pipeline.Decide{Jails: limits, Own: own, Now: b.opts.Now, Logger: b.opts.Logger},
 	}
 	if slices.ContainsFunc(b.jails, func(j *Jail) bool { return j.Loaded.UseDNS == "yes" || j.Loaded.UseDNS == "warn" }) {
-		stages = slices.Insert(stages, 1, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session
+		stages = slices.Insert(stages, 2, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session
 	}
 	return stages
 }

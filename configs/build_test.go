@@ -182,8 +182,8 @@ banaction = ["other", "nftables"]
 	if nft := built.Outputs[0].Sink.(*sinks.NFTables); nft.Hook != "input" || nft.Priority != -1 || !nft.KeepOutgoing || nft.Table != "banpipe" {
 		t.Errorf("got %s %d %v %s, want the sink as configured", nft.Hook, nft.Priority, nft.KeepOutgoing, nft.Table)
 	}
-	window := built.Stages[2].(*pipeline.Window)
-	decide := built.Stages[3].(*pipeline.Decide)
+	window := built.Stages[3].(*pipeline.Window)
+	decide := built.Stages[4].(*pipeline.Decide)
 	want := map[string]pipeline.Jail{
 		"sshd": {
 			MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: 10 * time.Minute, Ports: []pipeline.PortRange{{First: 22, Last: 22}}, Observe: true, BanSelf: true, MaxTracked: 10,

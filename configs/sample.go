@@ -80,7 +80,7 @@ func blamed(p *matchers.Program, lines []string) []string {
 	for _, line := range lines {
 		b.Append([]byte(line), read)
 	}
-	for _, s := range []pipeline.Stage{&matchers.Parse{Programs: programs}, &matchers.Match{Programs: programs}, &matchers.Session{Programs: programs}} {
+	for _, s := range []pipeline.Stage{&matchers.Docker{}, &matchers.Parse{Programs: programs}, &matchers.Match{Programs: programs}, &matchers.Session{Programs: programs}} {
 		if err := s.Process(context.Background(), b); err != nil {
 			return []string{err.Error()}
 		}

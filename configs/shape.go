@@ -48,6 +48,7 @@ func foreignLines(j *Jail, path string) int {
 	}
 	finder, n := dates.Finder(), 0
 	for _, line := range endLines(path) {
+		line = matchers.Unwrapped(line)
 		date, _ := finder.Find(line)
 		if matchers.HasShape(string(line[:date.Start])+string(line[date.End:]), j.Loaded.Shape) {
 			return 0

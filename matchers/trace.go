@@ -82,7 +82,7 @@ func (t *Tracer) Rules() []RuleStats { return t.stats }
 // Line judges a line that was read at now. It is not kept.
 func (t *Tracer) Line(line []byte, now time.Time) Trace {
 	t.batch = pipeline.Batch{Source: "test"}
-	r := t.batch.Append(line, now)
+	r := t.batch.Append(Unwrapped(line), now)
 	if date, ok := t.finder.Find(r.Line); ok {
 		r.Date = date
 		if at, ok := t.finder.Time(r.Line, date, now); ok {
