@@ -9,11 +9,12 @@ import (
 // search with a Finder each.
 //
 // Which date is taken. A line may hold several, and what stands further right is often written by the remote party. So the
-// place decides: an alternative that is tied to the line's start or end comes before all, a date that begins at the
-// first or second byte comes next to it, and otherwise the leftmost date is the line's. Where several
-// alternatives fit at that same place, the one that this source's last line had is kept while it fits, else the first in order
-// is taken. A source can thus change the reading of 02-03-2026 (it is month first after
-// a 02-13-2026), but nothing that is written behind a date can take its place.
+// place decides: first comes what an alternative that is tied to the line's start or end finds, or any other at the line's
+// first or second byte; otherwise the leftmost date is the line's. Where several alternatives fit at the
+// same place, the one that this source's last line had is kept while it fits, else the first in order is taken. A source
+// can thus change the reading of 02-03-2026 (it is month first after a 02-13-2026), but nothing that is
+// written behind a date can take its place. (fail2ban also weighs how often each of its templates was
+// used, and takes the last of them wherever it stands in the line.)
 type Dates struct {
 	programs []*dateProgram // nil where a fast twin stands for them
 	names    []string       // of the programs: the alternative as it was written

@@ -202,6 +202,14 @@ func TestDatesMemory(t *testing.T) {
 			}
 		}
 	}
+	day := mustDates(t, time.UTC, "^%j %H:%M:%S").Finder()
+	for _, year := range []int{2025, 2026, 2024} {
+		span, _ := day.Find([]byte("300 21:59:59"))
+		at, ok := day.Time([]byte("300 21:59:59"), span, time.Date(year, 12, 31, 0, 0, 0, 0, time.UTC))
+		if !ok || at.Year() != year {
+			t.Errorf("day 300: got %v, want it in %d", at, year)
+		}
+	}
 	line = []byte("-05:00 Dec 31 23:59:58 web sshd[7]: x") // what decides about the year is its own clock
 	span, _ = f.Find(line)
 	for _, c := range []struct{ ref, want string }{

@@ -9,6 +9,7 @@ type dateFields struct {
 	east                 int   // seconds east of UTC, if zoned
 	unix                 int64 // if absolute: everything
 	zoned, absolute      bool
+	floats               bool // the year was taken from the reference
 }
 
 // aheadToday is how far ahead of the reference a time without a day may lie.

@@ -111,7 +111,7 @@ func (f *Finder) fields(h dateHit, line []byte, now int64) (*dateFields, bool) {
 	s := &f.scans[f.scan]
 	if !h.fast {
 		var ok bool
-		s.dateFields, ok = readDate(&f.slots, line, now)
+		s.dateFields, ok = readDate(&f.slots, line, now+f.dates.ahead)
 		s.bare = f.dates.programs[h.program].bare(&f.slots)
 		if !ok {
 			return nil, false
@@ -150,7 +150,7 @@ func (f *Finder) resolve(d *dateFields, h dateHit, line []byte, ref int64) (time
 		unix, sure = f.clock.unix(local, ref)
 	}
 	f.text.n = 0
-	if sure && f.scans[f.scan].bare == 0 && !(d.zoned && d.year == 0) {
+	if sure && f.scans[f.scan].bare == 0 && !d.floats && !(d.zoned && d.year == 0) {
 		f.remember(d, h, line, unix, local)
 	}
 	return f.at(unix, d.nanos), true

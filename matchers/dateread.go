@@ -1,7 +1,7 @@
 package matchers
 
-// readDate reads what a matcher has found.
-func readDate(slots *dateSlots, line []byte, ref int64) (f dateFields, ok bool) {
+// readDate reads what a matcher has found. limit is the last second that a date without a year may stand for.
+func readDate(slots *dateSlots, line []byte, limit int64) (f dateFields, ok bool) {
 	text := func(s dateSlot) []byte {
 		if slots[s][0] < 0 {
 			return nil
@@ -32,7 +32,7 @@ func readDate(slots *dateSlots, line []byte, ref int64) (f dateFields, ok bool) 
 	} else if t := text(slotYear2); t != nil {
 		f.year = 2000 + number(t)
 	}
-	return f, f.calendar(text, ref)
+	return f, f.calendar(text, limit)
 }
 
 // absolute reads dates that count seconds.
@@ -64,7 +64,7 @@ func (f *dateFields) zone(text func(dateSlot) []byte) {
 }
 
 // calendar reads the day: by month and day, by the day of the year, or by week and weekday.
-func (f *dateFields) calendar(text func(dateSlot) []byte, ref int64) bool {
+func (f *dateFields) calendar(text func(dateSlot) []byte, limit int64) bool {
 	switch {
 	case text(slotMonth) != nil:
 		f.month = number(text(slotMonth))
@@ -77,14 +77,32 @@ func (f *dateFields) calendar(text func(dateSlot) []byte, ref int64) bool {
 	if f.month > 0 || f.day > 0 {
 		return f.month > 0 && f.month <= 12 && f.day > 0
 	}
-	return f.byWeek(text, ref)
+	return f.byWeek(text, limit)
 }
 
-func (f *dateFields) byWeek(text func(dateSlot) []byte, ref int64) bool {
-	year, days := f.year, 0
-	if year == 0 {
-		year = yearOf(int(floorDay(ref) / 86400))
+// byWeek reads a day by its number in the year or by its week, in the last year that does not put it behind limit if the date
+// gives none.
+func (f *dateFields) byWeek(text func(dateSlot) []byte, limit int64) bool {
+	if f.year != 0 {
+		days, ok := weekDay(text, f.year)
+		f.setDay(days)
+		return ok
 	}
+	year := yearOf(int(floorDay(limit) / 86400))
+	days, ok := weekDay(text, year)
+	if !ok {
+		return true // the time of today
+	}
+	if int64(days)*86400+f.timeOfDay() > limit {
+		days, _ = weekDay(text, year-1)
+	}
+	f.setDay(days)
+	f.floats = true
+	return true
+}
+
+// weekDay counts the days from 1970-01-01 to the day that the letters for weeks and days of a year name.
+func weekDay(text func(dateSlot) []byte, year int) (days int, ok bool) {
 	weekday := 0
 	switch {
 	case text(slotWday) != nil:
@@ -98,22 +116,19 @@ func (f *dateFields) byWeek(text func(dateSlot) []byte, ref int64) bool {
 	}
 	switch {
 	case text(slotYday) != nil:
-		days = daysOf(year, 1, 1) + number(text(slotYday)) - 1
+		return daysOf(year, 1, 1) + number(text(slotYday)) - 1, true
 	case text(slotISOYear) != nil && text(slotISOWeek) != nil:
-		days = isoDays(number(text(slotISOYear)), number(text(slotISOWeek)), max(weekday, 1))
+		return isoDays(number(text(slotISOYear)), number(text(slotISOWeek)), max(weekday, 1)), true
 	case text(slotSundayWeek) != nil && weekday > 0:
-		days = weekDays(year, number(text(slotSundayWeek)), weekday, true)
+		return weekDays(year, number(text(slotSundayWeek)), weekday, true), true
 	case text(slotMondayWeek) != nil && weekday > 0:
-		days = weekDays(year, number(text(slotMondayWeek)), weekday, false)
-	default:
-		return f.year == 0 // the time of today
+		return weekDays(year, number(text(slotMondayWeek)), weekday, false), true
 	}
-	f.absoluteDay(days)
-	return true
+	return 0, false
 }
 
-// absoluteDay sets year, month and day.
-func (f *dateFields) absoluteDay(days int) {
+// setDay sets year, month and day.
+func (f *dateFields) setDay(days int) {
 	f.year = yearOf(days)
 	rest := days - daysOf(f.year, 1, 1)
 	for f.month = 1; rest >= monthDays(f.year, f.month); f.month++ {
