@@ -362,3 +362,20 @@ func TestFilesStats(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+// A log with a date in its name is let go when it is deleted.
+func TestFilesForgetWhatIsGone(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"app-*.log"}, From: fromStart, Linger: time.Nanosecond})
+	f.append("app-1.log", "one\n")
+	f.append("app-2.log", "two\n")
+	f.wants("app-1.log: one", "app-2.log: two")
+	check(os.Remove(f.path("app-1.log")))
+	for deadline := time.Now().Add(5 * time.Second); len(f.Stats()) > 1; {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %v, want app-2.log alone", f.Stats())
+		}
+		f.lines(1, 100*time.Millisecond)
+	}
+	f.append("app-1.log", "three\n")
+	f.wants("app-1.log: three")
+}

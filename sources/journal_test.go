@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/pipeline/pipelinetest"
 )
 
 func TestEntryBecomesALine(t *testing.T) {
@@ -43,6 +45,39 @@ func TestEntryBecomesALine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A bareJournal is a Journal that delivers the messages without what stands before them.
+type bareJournal struct{ *Journal }
+
+func (j bareJournal) Read(ctx context.Context, b *pipeline.Batch) error {
+	err := j.Journal.Read(ctx, b)
+	for i := range b.Records {
+		_, b.Records[i].Line, _ = bytes.Cut(b.Records[i].Line, []byte(": "))
+	}
+	return err
+}
+
+func TestJournalKeepsTheContract(t *testing.T) {
+	if !inJournald(t) {
+		return
+	}
+	n := 0
+	pipelinetest.TestSource(t, func(t *testing.T) pipelinetest.SourceLog {
+		n++
+		ident, since, w := fmt.Sprintf("log%d", n), time.Now(), newJournalWriter(t)
+		return pipelinetest.SourceLog{
+			New: func() pipeline.Source {
+				return bareJournal{NewJournal(JournalOptions{Matches: []string{"SYSLOG_IDENTIFIER=" + ident}, Since: since})}
+			},
+			Write: func(lines ...string) error {
+				for _, line := range lines {
+					w.write(ident, line)
+				}
+				return nil
+			},
+		}
+	})
 }
 
 // inJournald runs the test again in a mount namespace with a journald of its own, and reports whether this
@@ -79,6 +114,9 @@ for i in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep .1; d
 	} else {
 		args = append(args, "-test.run=^"+t.Name()+"$")
 	}
+	if testing.Short() {
+		args = append(args, "-test.short")
+	}
 	if *full {
 		args = append(args, "-full")
 	}
@@ -86,7 +124,7 @@ for i in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep .1; d
 	cmd.Env = append(os.Environ(), env+"=1", "W="+dir)
 	out, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "_test.go:") || strings.Contains(line, "cpu-us/entry") || err != nil {
+		if strings.Contains(line, ".go:") || strings.Contains(line, "cpu-us/entry") || err != nil {
 			t.Log(strings.TrimSpace(line))
 		}
 	}
@@ -181,8 +219,11 @@ func TestJournalIsReadOnceOverRestarts(t *testing.T) {
 		return
 	}
 	entries, restarts := 10_000, 10
-	if *full {
+	switch {
+	case *full:
 		entries, restarts = 50_000, 60
+	case testing.Short():
+		entries, restarts = 4_000, 4
 	}
 	w := newJournalWriter(t)
 	j := NewJournal(JournalOptions{Matches: []string{"SYSLOG_IDENTIFIER=numbered"}, Since: time.Now().Add(-time.Second)})
@@ -237,6 +278,9 @@ func TestJournalIsReadOnceOverRestarts(t *testing.T) {
 
 // What was vacuumed away before it was read is lost, and that is said.
 func TestJournalSaysWhatItMissed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it has to fill a journal")
+	}
 	if !inJournald(t, "SystemMaxFileSize=1M", "SystemMaxUse=8M") {
 		return
 	}

@@ -57,15 +57,9 @@ func startJournalctl(ctx context.Context, name string, args []string) (*journalc
 		for i := range bufs {
 			bufs[i] = make([]byte, 64<<10)
 		}
-		for i := 0; ; i = 1 - i {
+		for i := 0; ctx.Err() == nil; i = 1 - i {
 			n, err := out.Read(bufs[i])
-			if n > 0 {
-				select {
-				case c.blocks <- bufs[i][:n]:
-				case <-ctx.Done():
-				}
-			}
-			if err != nil {
+			if n > 0 && !send(ctx, c.blocks, bufs[i][:n]) || err != nil {
 				break
 			}
 		}
@@ -77,6 +71,16 @@ func startJournalctl(ctx context.Context, name string, args []string) (*journalc
 		return nil, err
 	}
 	return c, nil
+}
+
+// send reports whether the block was taken. Behind one that was not, none may be.
+func send(ctx context.Context, blocks chan<- []byte, block []byte) bool {
+	select {
+	case blocks <- block:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // runJournalctl runs it to its end and returns what it wrote, a megabyte at most.

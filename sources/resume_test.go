@@ -20,8 +20,11 @@ import (
 // in exactly one.
 func TestFilesAreReadOnceOverSIGKILL(t *testing.T) {
 	kills := 10
-	if *full {
+	switch {
+	case *full:
 		kills = 200
+	case testing.Short():
+		kills = 3
 	}
 	for _, r := range rotations {
 		switch r.style {

@@ -23,6 +23,9 @@ func TestFilesWithRsyslogAndLogrotate(t *testing.T) {
 			t.Skipf("no %s", need)
 		}
 	}
+	if testing.Short() {
+		t.Skip("-short: logrotate takes its time")
+	}
 	d := 2 * time.Second
 	if *full {
 		d = 10 * time.Second

@@ -61,7 +61,11 @@ func TestFilesLoseNothingUnderRotation(t *testing.T) {
 		periods = []time.Duration{500 * time.Millisecond, 200 * time.Millisecond, 50 * time.Millisecond}
 		d = 4 * time.Second
 	}
-	for _, r := range rotations {
+	styles := rotations
+	if testing.Short() {
+		styles = []rotation{{style: "create-late"}, {style: "copytruncate", truncates: true}}
+	}
+	for _, r := range styles {
 		for _, rate := range rates {
 			for _, period := range periods {
 				t.Run(fmt.Sprintf("%s/%d per s/every %v", r.style, rate, period), func(t *testing.T) {
