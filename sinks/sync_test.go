@@ -7,13 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/banpipe/banpipe/pipeline"
 )
 
-func synctestRun(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
+
 
 // hostsFrom is n bans of different IPv4 hosts for an hour.
 func hostsFrom(start, n int) []pipeline.Action {
@@ -161,8 +160,16 @@ func TestTimeoutFor(t *testing.T) {
 		left time.Duration
 		want uint64
 	}{
-		{1, 1}, {time.Microsecond, 1}, {time.Millisecond, 1}, {time.Millisecond + 1, 2}, {time.Hour, 3_600_000}, {maxTimeout, 31_536_000_000},
-		{1 << 62, 31_536_000_000}, {1<<63 - 1, 31_536_000_000}, {0, 1}, {-1, 1},
+		{1, 1},
+		{time.Microsecond, 1},
+		{time.Millisecond, 1},
+		{time.Millisecond + 1, 2},
+		{time.Hour, 3_600_000},
+		{maxTimeout, 31_536_000_000},
+		{1 << 62, 31_536_000_000},
+		{1<<63 - 1, 31_536_000_000},
+		{0, 1},
+		{-1, 1},
 	} {
 		t.Run(c.left.String(), func(t *testing.T) {
 			if got := timeoutFor(c.left); got != c.want {

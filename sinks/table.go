@@ -113,15 +113,15 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 	case err != nil:
 		return unable(err)
 	}
+	if err := n.learn(); err != nil {
+		return err
+	}
 	n.rules = rules
 	n.sets = make(map[scope]bool, len(all))
 	for _, s := range first {
 		n.sets[s] = true
 	}
 	n.log().Info("table is set up", zap.String("table", n.table()), zap.Uint32("hook", h.num), zap.Int32("priority", h.priority), zap.Int("sets", len(all)))
-	if err := n.learn(); err != nil {
-		return err
-	}
 	return n.extend(all[len(first):])
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -256,7 +257,7 @@ func TestWatchOverrun(t *testing.T) {
 
 // Somebody who undoes our work again and again is answered more and more slowly.
 func TestFight(t *testing.T) {
-	synctestRun(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var f fight
 		for _, want := range []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
 			start := time.Now()

@@ -41,8 +41,10 @@ func TestWriterLines(t *testing.T) {
 	}{
 		{reason(ban("192.0.2.7/32", end), "5 hits in 10m0s"), "ban 192.0.2.7 jail sshd until 2026-11-23T07:23:11Z: 5 hits in 10m0s"},
 		{ban("2001:db8::/64", time.Time{}), "ban 2001:db8::/64 jail sshd for ever"},
-		{ban("192.0.2.0/24", end.In(time.FixedZone("", 3600)), pipeline.PortRange{First: 22, Last: 22}, pipeline.PortRange{First: 80, Last: 443}),
-			"ban 192.0.2.0/24 ports 22,80-443 jail sshd until 2026-11-23T07:23:11Z"},
+		{
+			ban("192.0.2.0/24", end.In(time.FixedZone("", 3600)), pipeline.PortRange{First: 22, Last: 22}, pipeline.PortRange{First: 80, Last: 443}),
+			"ban 192.0.2.0/24 ports 22,80-443 jail sshd until 2026-11-23T07:23:11Z",
+		},
 		{unban("192.0.2.7/32"), "unban 192.0.2.7 jail sshd"},
 		{named(unban("192.0.2.7/32"), ""), "unban 192.0.2.7"},
 		{observed, "would ban 192.0.2.7 jail sshd until 2026-11-23T07:23:11Z"},
