@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -217,120 +216,6 @@ func corpusInstances(checks []check) []instance {
 		}
 	}
 	return list
-}
-
-// An oracleAnswer is what testdata/oracle.py says about one filter.
-type oracleAnswer struct {
-	FailRegex    *string `json:"failregex"`
-	IgnoreRegex  *string `json:"ignoreregex"`
-	PrefRegex    *string `json:"prefregex"`
-	DatePattern  *string `json:"datepattern"`
-	JournalMatch *string `json:"journalmatch"`
-	MaxLines     *int    `json:"maxlines"`
-	UseDNS       *string `json:"usedns"`
-	Hits         []struct {
-		Line   int               `json:"line"`
-		Rule   int               `json:"rule"`
-		ID     string            `json:"id"`
-		Groups map[string]string `json:"groups"`
-	} `json:"hits"`
-	Timeouts []int `json:"timeouts"`
-}
-
-// askOracle asks the installed fail2ban.
-func askOracle(t *testing.T, instances []instance, lines []string) []oracleAnswer {
-	t.Helper()
-	needFail2ban(t)
-	type spec struct {
-		Name    string            `json:"name"`
-		Base    string            `json:"base"`
-		Options map[string]string `json:"options"`
-	}
-	var request struct {
-		Filters []spec   `json:"filters"`
-		Lines   []string `json:"lines"`
-	}
-	for _, in := range instances {
-		options := in.options
-		if options == nil {
-			options = map[string]string{}
-		}
-		request.Filters = append(request.Filters, spec{in.name, in.base, options})
-	}
-	request.Lines = append([]string{}, lines...)
-	text, err := json.Marshal(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "request.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(debianPython, "testdata/oracle.py", path)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("oracle.py: %v", err)
-	}
-	var answers []oracleAnswer
-	for line := range strings.Lines(string(out)) {
-		var a oracleAnswer
-		parseJSON(t, line, &a)
-		answers = append(answers, a)
-	}
-	if len(answers) != len(instances) {
-		t.Fatalf("got %d answers, want %d", len(answers), len(instances))
-	}
-	return answers
-}
-
-// TestLoadFilterAsFail2ban reads every stock filter, with every set of options that the corpus has for
-// it, and compares all that it says with what fail2ban itself makes of it.
-func TestLoadFilterAsFail2ban(t *testing.T) {
-	instances := corpusInstances(corpus(t))
-	for i, want := range askOracle(t, instances, nil) {
-		in := instances[i]
-		t.Run(in.String(), func(t *testing.T) {
-			f, err := in.load()
-			if err != nil {
-				t.Fatal(err)
-			}
-			regexes := func(rules []Rule) (list []string) {
-				for _, r := range rules {
-					list = append(list, r.Regex)
-				}
-				return list
-			}
-			nonEmpty := func(s *string) (list []string) {
-				if s != nil {
-					list = slices.DeleteFunc(strings.Split(*s, "\n"), func(s string) bool { return s == "" })
-				}
-				return list
-			}
-			compare := func(what string, got, want []string) {
-				if !slices.Equal(got, want) {
-					t.Errorf("%s: got %q, want %q", what, got, want)
-				}
-			}
-			compare("failregex", regexes(f.FailRegex), nonEmpty(want.FailRegex))
-			compare("ignoreregex", regexes(f.IgnoreRegex), nonEmpty(want.IgnoreRegex))
-			compare("prefregex", []string{f.PrefRegex}, []string{deref(want.PrefRegex)})
-			compare("datepattern", f.DatePattern, nonEmpty(want.DatePattern))
-			compare("journalmatch", f.JournalMatch, nonEmpty(want.JournalMatch))
-			compare("usedns", []string{f.UseDNS}, []string{deref(want.UseDNS)})
-			if f.MaxLines != deref(want.MaxLines) {
-				t.Errorf("maxlines: got %v, want %v", f.MaxLines, deref(want.MaxLines))
-			}
-		})
-	}
-}
-
-func deref[T any](p *T) T {
-	var v T
-	if p != nil {
-		v = *p
-	}
-	return v
 }
 
 // corpusClock is when fail2ban's own tests run their samples, and corpusZone where.

@@ -26,6 +26,7 @@ func FuzzDialect(f *testing.F) {
 		{`(?>a+)b++|\101\0\x41\u0041`, "aab"},
 		{`(?<=x)y(?<!z)`, "xy"},
 		{`[+,-\-x]+`, "<x"},
+		{`$+\n$`, "x"},
 	} {
 		f.Add(seed.regex, seed.text)
 	}

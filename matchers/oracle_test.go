@@ -1,13 +1,82 @@
 package matchers
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
+
+// An oracleAnswer is what testdata/oracle.py says about one filter.
+type oracleAnswer struct {
+	FailRegex    *string `json:"failregex"`
+	IgnoreRegex  *string `json:"ignoreregex"`
+	PrefRegex    *string `json:"prefregex"`
+	DatePattern  *string `json:"datepattern"`
+	JournalMatch *string `json:"journalmatch"`
+	MaxLines     *int    `json:"maxlines"`
+	UseDNS       *string `json:"usedns"`
+	Hits         []struct {
+		Line   int               `json:"line"`
+		Rule   int               `json:"rule"`
+		ID     string            `json:"id"`
+		Groups map[string]string `json:"groups"`
+	} `json:"hits"`
+	Timeouts []int `json:"timeouts"`
+}
+
+// askOracle asks the installed fail2ban.
+func askOracle(t *testing.T, instances []instance, lines []string) []oracleAnswer {
+	t.Helper()
+	needFail2ban(t)
+	type spec struct {
+		Name    string            `json:"name"`
+		Base    string            `json:"base"`
+		Options map[string]string `json:"options"`
+	}
+	var request struct {
+		Filters []spec   `json:"filters"`
+		Lines   []string `json:"lines"`
+	}
+	for _, in := range instances {
+		options := in.options
+		if options == nil {
+			options = map[string]string{}
+		}
+		request.Filters = append(request.Filters, spec{in.name, in.base, options})
+	}
+	request.Lines = append([]string{}, lines...)
+	text, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "request.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(debianPython, "testdata/oracle.py", path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("oracle.py: %v", err)
+	}
+	var answers []oracleAnswer
+	for line := range strings.Lines(string(out)) {
+		var a oracleAnswer
+		parseJSON(t, line, &a)
+		answers = append(answers, a)
+	}
+	if len(answers) != len(instances) {
+		t.Fatalf("got %d answers, want %d", len(answers), len(instances))
+	}
+	return answers
+}
 
 // TestOracle runs every stock filter, with every set of options that the corpus has for it, over every
 // line of the corpus, and asks the installed fail2ban to do the same. Each line is judged alone: rule and

@@ -6,17 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/dlclark/regexp2"
-)
-
-// Limits of the slow path, per line and regex: what takes longer, or is longer, does not match, and is
-// counted. The time is checked by regexp2's clock, which ticks every 100 ms.
-const (
-	slowTime  = 100 * time.Millisecond
-	slowBytes = 8 << 10
 )
 
 // A regex is a compiled failregex, ignoreregex or prefregex. It may be shared by goroutines.
@@ -61,6 +52,8 @@ func compileRegex(source, usedns string, multiline bool) (*regex, error) {
 	if !multiline { // of several lines the end of a match counts
 		if n, err := linear(e); err == nil {
 			root, r.why = n, ""
+		} else if r.why == "" {
+			r.why = "a $ with more behind it"
 		}
 	}
 	if r.why != "" {
@@ -125,119 +118,4 @@ func (r *regex) find(text []byte, into []int) (spans []int, found, timedOut bool
 		}
 	}
 	return into, true, false
-}
-
-// findSlow asks regexp2, which counts in runes.
-func (r *regex) findSlow(text []byte, into []int) (spans []int, found, timedOut bool) {
-	if len(text) > slowBytes {
-		return into, false, true
-	}
-	runes, offsets := make([]rune, 0, len(text)), make([]int, 0, len(text)+1)
-	for at := 0; at < len(text); {
-		c, n := utf8.DecodeRune(text[at:])
-		runes, offsets = append(runes, c), append(offsets, at)
-		at += n
-	}
-	offsets = append(offsets, len(text))
-	m, err := r.slow.FindRunesMatch(runes)
-	if err != nil || m == nil {
-		return into, false, err != nil
-	}
-	for i := range r.names {
-		g := m.GroupByNumber(i)
-		if g == nil || len(g.Captures) == 0 {
-			into = append(into, -1, -1)
-			continue
-		}
-		into = append(into, offsets[g.Index], offsets[g.Index+g.Length])
-	}
-	return into, true, false
-}
-
-// beyondRE2 names what in n the linear engine cannot do; "" if nothing.
-func beyondRE2(n *node) string {
-	why := ""
-	n.contains(func(n *node) bool {
-		switch {
-		case n.op == opBackref:
-			why = "a back-reference"
-		case n.op == opCond:
-			why = "a conditional group"
-		case n.op == opAtomic:
-			why = "an atomic group"
-		case n.op == opLook && n.back:
-			why = "a look-behind"
-		case n.op == opLook:
-			why = "a look-ahead"
-		}
-		return why != ""
-	})
-	return why
-}
-
-// relax makes a superset of n for the linear engine: whatever n matches, the result matches too. last says
-// that nothing follows n: elsewhere a $ would take away a newline that is still to be matched.
-func relax(n *node, last bool) *node {
-	switch n.op {
-	case opLook:
-		return empty()
-	case opEnd:
-		if !last {
-			return empty()
-		}
-	case opBackref:
-		return &node{op: opRepeat, max: -1, subs: []*node{class(anySet)}}
-	case opCond:
-		return alt(relax(n.subs[0], last), relax(n.subs[1], last))
-	case opAtomic:
-		return relax(n.subs[0], last)
-	case opConcat:
-		subs := make([]*node, len(n.subs))
-		for i, s := range n.subs {
-			subs[i] = relax(s, last && i == len(n.subs)-1)
-		}
-		return concat(subs...)
-	case opRepeat:
-		last = last && n.max == 1
-	}
-	return n.each(func(sub *node) *node { return relax(sub, last) })
-}
-
-// requiredLiteral is the longest text that is part of every match of n; "" if there is none.
-func requiredLiteral(n *node) []byte {
-	var best, run []byte
-	end := func() {
-		if len(run) > len(best) {
-			best = run
-		}
-		run = nil
-	}
-	var walk func(n *node)
-	walk = func(n *node) {
-		switch n.op {
-		case opClass:
-			if len(n.set) == 2 && n.set[0] == n.set[1] && n.set[0] != utf8.RuneError {
-				run = utf8.AppendRune(run, n.set[0])
-				return
-			}
-			end()
-		case opConcat:
-			for _, s := range n.subs {
-				walk(s)
-			}
-		case opCapture:
-			walk(n.subs[0])
-		case opRepeat:
-			end()
-			if n.min > 0 {
-				walk(n.subs[0])
-				end()
-			}
-		case opAlt:
-			end()
-		}
-	}
-	walk(n)
-	end()
-	return best
 }
