@@ -73,7 +73,9 @@ func builtIn(path string) *Config {
 			// Debian and Ubuntu; Fedora, RHEL and openSUSE; Alpine. sshd writes to one of them only.
 			"syslog_authpriv": {"/var/log/auth.log", "/var/log/secure", "/var/log/messages"},
 			"sshd_log":        {"%(syslog_authpriv)s"},
-			"ufw_log":         {"/var/log/ufw.log"},
+			// Where rsyslog has UFW's rule, or the kernel's log, or the one log for all (Fedora, Alpine). The same line in
+			// two of them counts once: the jail counts different ports.
+			"ufw_log": {"/var/log/ufw.log", "/var/log/kern.log", "/var/log/messages"},
 			// Debian and Ubuntu; Fedora and RHEL; Alpine. Where mail goes to the one log for all, "messages".
 			"mail_log":          {"/var/log/mail.log", "/var/log/maillog", "/var/log/messages"},
 			"apache_access_log": {"/var/log/apache2/*access.log", "/var/log/apache2/*access_log", "/var/log/httpd/*access_log"},

@@ -30,6 +30,7 @@ type text struct {
 	date       pipeline.Span
 	head, tail []byte
 	cut        bool // the end of the line is missing
+	json       bool // head is made of JSON, whose date is a field's
 }
 
 // match judges lines for all jails of a view. It calls report for each line and jail that a failregex

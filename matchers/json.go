@@ -35,20 +35,12 @@ func newJSONText(fields []string) *jsonText {
 
 // append adds the text of a line to into; false means that the line is not one JSON object.
 func (j *jsonText) append(into, line []byte) ([]byte, bool) {
-	w := jsonWalk{src: line}
 	var spans [maxJSONFields][2]int
-	w.found = spans[:0]
-	for range j.paths {
-		w.found = append(w.found, [2]int{-1, -1})
-	}
-	w.blank()
-	if w.peek() != '{' || !w.object(j.paths, 0, 0) {
+	found, ok := j.find(spans[:0], line)
+	if !ok {
 		return into, false
 	}
-	if w.blank(); w.pos != len(line) {
-		return into, false
-	}
-	for i, f := range w.found {
+	for i, f := range found {
 		if i > 0 {
 			into = append(into, '\t')
 		}
@@ -57,6 +49,23 @@ func (j *jsonText) append(into, line []byte) ([]byte, bool) {
 		}
 	}
 	return into, true
+}
+
+// find adds where the values of the fields lie in line, -1 for those that are not there; false means that the line is not
+// one JSON object.
+func (j *jsonText) find(found [][2]int, line []byte) ([][2]int, bool) {
+	w := jsonWalk{src: line, found: found}
+	for range j.paths {
+		w.found = append(w.found, [2]int{-1, -1})
+	}
+	w.blank()
+	if w.peek() != '{' || !w.object(j.paths, 0, 0) {
+		return nil, false
+	}
+	if w.blank(); w.pos != len(line) {
+		return nil, false
+	}
+	return w.found, true
 }
 
 // A jsonWalk passes over a line of JSON once, without making anything of it but the places of fields.

@@ -134,7 +134,7 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 func (m *Match) line(dates *Finder, j *jail, t *text, b *pipeline.Batch) {
 	r := b.Records[t.line]
 	r.Date = t.date
-	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(dates, &r, b.Live)
+	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(dates, &r, b.Live, false)
 	r.Session = b.Hold([]byte{lineMark})
 	m.hits, m.order = append(m.hits, r), append(m.order, t.line)
 }
@@ -147,18 +147,26 @@ func (m *Match) hit(dates *Finder, found *match, b *pipeline.Batch) {
 		return
 	}
 	r.Date = found.of.date
-	r.Time = m.when(dates, &r, b.Live)
+	r.Time = m.when(dates, &r, b.Live, found.of.json)
 	m.hits, m.order = append(m.hits, r), append(m.order, found.of.line)
 }
 
 // when is the time that counts for a hit. r.Time is when it was read: what lies behind that has not
 // happened yet.
-func (m *Match) when(dates *Finder, r *pipeline.Record, live bool) time.Time {
+func (m *Match) when(dates *Finder, r *pipeline.Record, live, json bool) time.Time {
 	read := r.Time
-	if r.Dated || r.Date.Len() == 0 {
+	if r.Dated {
 		return read
 	}
-	t, ok := dates.Time(r.Line, r.Date, read)
+	span, t, ok := pipeline.Span{}, time.Time{}, false
+	if json {
+		span, t, ok = jsonTime(dates, r.Line, jsonAt(r), read)
+	}
+	if ok {
+		r.Date = span
+	} else if r.Date.Len() > 0 {
+		t, ok = dates.Time(r.Line, r.Date, read)
+	}
 	switch {
 	case !ok:
 		return read

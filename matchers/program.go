@@ -33,6 +33,7 @@ type view struct {
 	dates    *Dates
 	json     *jsonText // nil for plain lines
 	mixed    bool      // lines that are no JSON are plain ones
+	pattern  bool      // the filter has a datepattern: of the whole line
 	ufw      *ufwText  // nil for all others
 	jails    []*jail
 	buffered []*jail // those with maxlines: Session's
@@ -103,7 +104,7 @@ func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text,
 	start := len(*made)
 	var ok bool
 	*made, ok = v.json.append(*made, r.Line[jsonAt(r):])
-	return text{date: date, head: (*made)[start:]}, ok && !r.Cut
+	return text{date: date, head: (*made)[start:], json: !v.pattern}, ok && !r.Cut
 }
 
 // jsonAt is where a line's JSON begins: at its start or, in an entry of the journal, behind "host ident[pid]: ". Any other words before
@@ -134,7 +135,7 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{key: key, dates: dates}
+	v := &view{key: key, dates: dates, pattern: len(f.DatePattern) > 0}
 	switch {
 	case f.Format != "" && f.MaxLines > 1:
 		return nil, fmt.Errorf("maxlines does not go with format %s", f.Format)

@@ -106,6 +106,11 @@ func (t *Tracer) trace(r *pipeline.Record) Trace {
 	if !ok {
 		return Trace{Time: r.Time, Date: r.Date, Rule: -1}
 	}
+	if seen.json && !r.Dated {
+		if span, at, ok := jsonTime(t.finder, r.Line, jsonAt(r), r.Time); ok {
+			r.Date, r.Time = span, at
+		}
+	}
 	found, outcome := t.judge(r, &seen)
 	trace := Trace{
 		Verdict: [...]Verdict{miss: Miss, hit: Hit, ignored: Ignored}[outcome],
