@@ -27,13 +27,6 @@ const (
 // A kindSet is a set of kinds, one bit each.
 type kindSet uint32
 
-func kinds(list ...dateKind) (s kindSet) {
-	for _, k := range list {
-		s |= 1 << k
-	}
-	return s
-}
-
 func (s kindSet) has(k dateKind) bool { return s>>k&1 != 0 }
 
 const (

@@ -74,7 +74,6 @@ type dateParser struct {
 	fold   bool
 	depth  int
 	groups []*dateNode // that capture, in the order of their brackets: letters are groups too
-	open   []string    // words being expanded (%c)
 }
 
 func (p *dateParser) errorf(at int, format string, args ...any) error {
