@@ -12,8 +12,6 @@ import (
 	"github.com/banpipe/banpipe/pipeline"
 )
 
-
-
 // hostsFrom is n bans of different IPv4 hosts for an hour.
 func hostsFrom(start, n int) []pipeline.Action {
 	until := time.Now().Add(time.Hour)
