@@ -26,6 +26,9 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "service.sh"), []byte(serviceScript), 0o644); err != nil {
+				return err
+			}
 			return expandWork(env.WorkDir)
 		},
 		Condition: func(cond string) (bool, error) {
@@ -39,6 +42,29 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// serviceScript is what scripts begin with that need a service: one runs when it is through, and $c points to it.
+const serviceScript = `
+c="--config $PWD/banpipe.toml"
+touch auth.log
+serve() {
+	setpriv --pdeathsig KILL banpipe run $c >>service.log 2>&1 &
+	service=$!
+	until banpipe status $c >/dev/null 2>&1 && nft list chain inet banpipe bans >/dev/null 2>&1; do
+		kill -0 $service || { cat service.log >&2; exit 1; }
+		sleep 0.05
+	done
+}
+stop() { kill $service; wait $service; }
+trap 'kill $service 2>/dev/null; wait' EXIT
+offend() { # offend ADDR TIMES
+	for i in $(seq $2); do
+		echo "$(date -u +%Y-%m-%dT%H:%M:%S+00:00) web1 sshd[$i]: Failed password for root from $1 port 4711 ssh2"
+	done >> auth.log
+}
+banned() { nft list set inet banpipe ban4 | grep -q "$1 "; }
+serve
+`
 
 // expandWork puts a script's folder in the place of $WORK in its configurations: a logpath is absolute.
 func expandWork(dir string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -169,5 +170,6 @@ func controlServer(h http.Handler, log *zap.Logger) *http.Server {
 
 // noService reports whether an error of a call means that nobody listens.
 func noService(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) // it was just ending
 }

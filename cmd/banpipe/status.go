@@ -107,6 +107,8 @@ func printStatus(out io.Writer, s control.Status) error {
 	switch {
 	case !s.State.Kept:
 		fmt.Fprintf(w, "state\tnot kept\n")
+	case s.State.Healthy && s.State.Saved == nil:
+		fmt.Fprintf(w, "state\tok, nothing to save yet\n")
 	case s.State.Healthy:
 		fmt.Fprintf(w, "state\tok, saved %s\n", ago(s.State.Saved, now))
 	default:
