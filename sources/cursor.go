@@ -28,6 +28,7 @@ type saved struct {
 	cur   bool   // it was the one at the path
 	skip  bool
 	atEnd bool
+	copy  bool
 }
 
 // A known is a file that was read. Its first bytes tell a copy of it, or itself on another day, when the
@@ -49,7 +50,7 @@ func (fl *follower) appendCursor(p []byte, at time.Time) []byte {
 		p = binary.AppendUvarint(p, uint64(g.off))
 		p = binary.AppendUvarint(p, uint64(len(g.tail)))
 		p = append(p, g.tail...)
-		p = append(p, bits(g == fl.cur, g.skip, g.atEnd))
+		p = append(p, bits(g == fl.cur, g.skip, g.atEnd, g.copy))
 	}
 	p = binary.AppendUvarint(p, uint64(len(fl.past)))
 	for i := range fl.past {
@@ -66,8 +67,8 @@ func (k *known) appendTo(p []byte) []byte {
 	return append(p, k.head.sum[:]...)
 }
 
-func bits(cur, skip, atEnd bool) (b byte) {
-	for i, set := range [...]bool{cur, skip, atEnd} {
+func bits(cur, skip, atEnd, copied bool) (b byte) {
+	for i, set := range [...]bool{cur, skip, atEnd, copied} {
 		if set {
 			b |= 1 << i
 		}
@@ -94,7 +95,7 @@ func parseCursor(p []byte) (cursor, error) {
 		if d.bad || g.off < 0 || len(g.tail) > tailLen || int64(len(g.tail)) > g.off || g.head.n > 0 && g.head.at > g.off-int64(g.head.n) {
 			return cursor{}, errCursor
 		}
-		g.cur, g.skip, g.atEnd = flags[0]&1 != 0, flags[0]&2 != 0, flags[0]&4 != 0
+		g.cur, g.skip, g.atEnd, g.copy = flags[0]&1 != 0, flags[0]&2 != 0, flags[0]&4 != 0, flags[0]&8 != 0
 		c.gens = append(c.gens, g)
 	}
 	for range d.count() {

@@ -257,7 +257,22 @@ func (f *Files) expand() []string {
 		}
 	}
 	slices.Sort(paths)
-	return slices.Compact(paths)
+	paths = slices.Compact(paths)
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return f.isLinkTo(path, paths) })
+}
+
+// isLinkTo reports whether a path that a glob has found is a symlink to another one of paths: its lines
+// would count twice.
+func (f *Files) isLinkTo(path string, paths []string) bool {
+	if f.named[path] || f.files[path] != nil {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil || real == path {
+		return false
+	}
+	_, found := slices.BinarySearch(paths, real)
+	return found
 }
 
 // enqueue gives a file a turn.

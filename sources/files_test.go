@@ -332,6 +332,19 @@ func TestFilesOfAGlobThatMeansRotatedOnes(t *testing.T) {
 	}
 }
 
+// A link to a file that the glob means as well is not read beside it.
+func TestFilesOfAGlobThatMeansALink(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"app*.log"}, From: fromStart})
+	f.append("app-1.log", "one\n")
+	check(os.Symlink(f.path("app-1.log"), f.path("app.log")))
+	f.wants("app-1.log: one")
+	f.append("app-2.log", "two\n")
+	check(os.Symlink(f.path("app-2.log"), f.path("new")))
+	f.rename("new", "app.log")
+	f.append("app-2.log", "three\n")
+	f.wants("app-2.log: two", "app-2.log: three")
+}
+
 func TestFilesByTwoNamesAreReadByBoth(t *testing.T) {
 	f := follow(t, FilesOptions{Paths: []string{"a", "b"}, From: fromStart, Once: true})
 	f.append("a", "one\n")

@@ -169,7 +169,7 @@ func (g *generation) short() bool {
 
 // saved is what a checkpoint knows of the file.
 func (g *generation) saved() saved {
-	return saved{known: g.known(), off: g.off, tail: slices.Clone(g.tail), skip: g.skip, atEnd: g.atEnd}
+	return saved{known: g.known(), off: g.off, tail: slices.Clone(g.tail), skip: g.skip, atEnd: g.atEnd, copy: g.copy}
 }
 
 // resume moves to where a cursor stood, if the file holds the bytes that were read then.

@@ -105,7 +105,7 @@ func (fl *follower) findSaved(all []sibling, s *saved, used map[fileID]bool, now
 				continue
 			}
 			if g.resume(s) && (s.off > 0 || !fl.isCopy(g)) {
-				g.copy = !same
+				g.copy = s.copy || !same
 				used[g.id] = true
 				return g
 			}

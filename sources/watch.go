@@ -72,7 +72,7 @@ func (f *Files) tick() time.Duration {
 	if f.kick == nil || f.kick.short {
 		return tickPoll
 	}
-	return tick
+	return tick + time.Duration(len(f.files))*5*time.Millisecond // a thousand files take a while
 }
 
 func pause(ctx context.Context, d time.Duration) {
