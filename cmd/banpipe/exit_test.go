@@ -42,3 +42,18 @@ func TestExitCodes(t *testing.T) {
 		})
 	}
 }
+
+// Every verb says in examples how it is called, and those that print can print JSON.
+func TestEveryVerbExplainsItself(t *testing.T) {
+	for _, cmd := range newRoot().Commands() {
+		if cmd.Name() == "help" || cmd.Name() == "completion" {
+			continue
+		}
+		if !strings.Contains(cmd.Example, "banpipe "+cmd.Name()) || cmd.Short == "" || cmd.Long == "" {
+			t.Errorf("%s: want a short and a long text and an example that calls it", cmd.Name())
+		}
+		if cmd.Flags().Lookup("json") == nil {
+			t.Errorf("%s: want --json", cmd.Name())
+		}
+	}
+}

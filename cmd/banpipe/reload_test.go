@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +36,13 @@ func TestReload(t *testing.T) {
 	s.says("jail sshd: 192.0.2.8 is in ignoreip", "why", "192.0.2.8")
 	s.offend("192.0.2.9", 2) // three are counted already
 	s.holds("ban4", "192.0.2.9", true)
+	s.configure("[jails.second]\nenabled = true\nfilter = \"sshd\"\nlogpath = \"" + s.log + "\"\n")
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if !within(5*time.Second, func() bool { return strings.Contains(s.done("status"), "second") }) {
+		t.Error("SIGHUP has not reloaded")
+	}
 	s.says("(?s)Total failed:\t15\n.*Total banned:\t3\n", "status", "sshd")
 }
 

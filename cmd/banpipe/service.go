@@ -7,9 +7,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"os/signal"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -64,6 +67,7 @@ func newService(f *runFlags, cfg *configs.Config, built *configs.Built, opts con
 func (s *service) run(ctx context.Context) error {
 	stop := s.serve()
 	defer stop()
+	defer s.onHangup(ctx)()
 	for {
 		running, cancel := context.WithCancel(ctx)
 		built := s.now.Load().built
@@ -89,6 +93,32 @@ func (s *service) run(ctx context.Context) error {
 		}
 		closeSinks(s.now.Load().built)
 		return err
+	}
+}
+
+// onHangup reloads at SIGHUP, which is what service managers send.
+func (s *service) onHangup(ctx context.Context) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-hangups:
+				if _, err := s.reloadNow(ctx, 0); err != nil {
+					s.log.Error("not reloaded: the old configuration runs on", zap.Error(err))
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		cancel()
+		<-ended
 	}
 }
 
