@@ -22,6 +22,14 @@ const (
 	debianPython = "/usr/bin/python3" // another python3 in PATH has no fail2ban
 )
 
+// long is for tests that take seconds without starting a goroutine: they have nothing to show to -race.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs without -short")
+	}
+}
+
 func needFail2ban(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(stockTests, "files/logs/sshd")); err != nil {

@@ -9,6 +9,7 @@ import (
 
 // TestStockFiltersForged puts forged addresses into every rule of every stock filter.
 func TestStockFiltersForged(t *testing.T) {
+	long(t)
 	needFail2ban(t)
 	known, fooled := differences(t, "testdata/forgeable.txt"), map[string]bool{}
 	files, _ := filepath.Glob(filepath.Join(stockFilters, "*.conf"))

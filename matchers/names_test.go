@@ -146,7 +146,7 @@ func TestNamesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		r := newNameRig(t, inJail("j", byName), &calls)
-		for i := range 5 * maxWaiting {
+		for i := range 2 * maxWaiting {
 			r.send(t, fmt.Sprintf("from n%d.example.org", i))
 			if len(r.names.waiting) > maxWaiting || r.names.running > maxLookups {
 				t.Fatalf("got %d hits waiting and %d lookups, want at most %d and %d", len(r.names.waiting), r.names.running, maxWaiting, maxLookups)

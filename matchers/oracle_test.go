@@ -82,15 +82,14 @@ func askOracle(t *testing.T, instances []instance, lines []string) []oracleAnswe
 // line of the corpus, and asks the installed fail2ban to do the same. Each line is judged alone: rule and
 // host must be the same.
 func TestOracle(t *testing.T) {
+	long(t)
 	checks := corpus(t)
 	compareWithFail2ban(t, corpusInstances(checks), distinctLines(checks))
 }
 
 // TestOracleDamagedLines is TestOracle with lines into which something was put that they did not expect.
 func TestOracleDamagedLines(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds; runs without -short")
-	}
+	long(t)
 	checks := corpus(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{

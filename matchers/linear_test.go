@@ -8,6 +8,7 @@ import (
 
 // TestStockFiltersAreLinear holds that only back-references keep a stock filter from the linear engine.
 func TestStockFiltersAreLinear(t *testing.T) {
+	long(t)
 	needFail2ban(t)
 	backref := map[string]bool{
 		"mongodb-auth": true, "openwebmail": true, "roundcube-auth": true, "selinux-ssh": true,
