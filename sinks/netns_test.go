@@ -19,24 +19,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// All tests of this package run in a network namespace of their own, so none of them can touch the
-// machine's rules: TestMain starts the test binary once more in a new one, as root directly, otherwise
+// All tests of this package run in a network and a mount namespace of their own, so none of them can touch the
+// machine's rules, nor ufw's files: TestMain starts the test binary once more in new ones, as root directly, otherwise
 // inside a new user namespace.
 
 const inNamespace = "BANPIPE_TEST_NETNS"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == playUFW {
+		os.Exit(fakeUFW{os.Args[2]}.main(os.Args[3:]))
+	}
 	if os.Getenv(inNamespace) == "" {
-		if code, err := again(unix.CLONE_NEWNET); err == nil {
+		if code, err := again(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err == nil {
 			os.Exit(code)
 		}
-		code, err := again(unix.CLONE_NEWNET | unix.CLONE_NEWUSER)
+		code, err := again(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWUSER)
 		if err == nil {
 			os.Exit(code)
 		}
 		os.Setenv(inNamespace, "no: "+err.Error())
 	} else if err := loopbackUp(); err != nil {
 		fmt.Fprintf(os.Stderr, "loopback: %v\n", err)
+		os.Exit(1)
+	} else if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		fmt.Fprintf(os.Stderr, "mounts: %v\n", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
