@@ -5,7 +5,9 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -225,12 +227,31 @@ func (b *builder) outputs() []pipeline.Output {
 	}
 	var outputs []pipeline.Output
 	for _, name := range slices.Sorted(maps.Keys(jails)) {
-		outputs = append(outputs, pipeline.Output{Sink: b.sink(b.cfg.Sinks[name]), Jails: jails[name]})
+		outputs = append(outputs, pipeline.Output{Sink: b.sink(name, b.cfg.Sinks[name]), Jails: jails[name]})
 	}
 	return outputs
 }
 
-func (b *builder) sink(s Sink) pipeline.Sink {
+func (b *builder) sink(name string, s Sink) pipeline.Sink {
+	switch s.Type {
+	case "ufw":
+		kill := s.Kill
+		if kill == "none" {
+			kill = ""
+		}
+		return &sinks.Expire{Now: b.opts.Now, Logger: b.opts.Logger, Sink: &sinks.UFW{
+			Kill: kill, MaxRules: s.MaxRules, Timeout: time.Duration(s.Timeout), Logger: b.opts.Logger,
+		}}
+	case "exec":
+		state := "" // without a store nothing outlives a restart
+		if b.opts.Store != nil {
+			state = filepath.Join(b.cfg.StateDir, "sink-"+url.PathEscape(name)+".json")
+		}
+		return &sinks.Expire{Now: b.opts.Now, Logger: b.opts.Logger, Sink: &sinks.Exec{
+			Label: name, Ban: s.Ban, Unban: s.Unban, MaxBans: s.MaxRules, Timeout: time.Duration(s.Timeout), State: state,
+			Now: b.opts.Now, Logger: b.opts.Logger,
+		}}
+	}
 	priority := int32(s.Priority)
 	if priority == 0 {
 		priority = -1 // sinks.NFTables takes 0 for its default

@@ -54,7 +54,9 @@ func TestBuildProblems(t *testing.T) {
 		{"filter = 'ufw'\nlogpath = 'D/ok.log'\nmaxretry = 1", `D/b.toml:7: jail "j": maxretry: what this filter counts can be forged, and little of it would ban whom the forger names: the limit stays 10 different values of "port"`, true},
 		{"filter = 'ufw'\nlogpath = 'D/ok.log'\ndistinct = ''", `D/b.toml:7: jail "j": distinct: what this filter counts can be forged, and little of it would ban whom the forger names: the limit stays 10 different values of "port"`, true},
 		{"filter = 'ufw'\nlogpath = 'D/ok.log'\nmaxretry = 2\nspoofable = true\ndistinct = ''", "", true},
-		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = 'ufw'", `D/b.toml:7: jail "j": banaction: sink "ufw": ufw cannot be driven yet`, false},
+		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = 'ufw'\nport = '1:2,4:5,7:8,10:11,13:14,16:17,19:20,22:23'", `D/b.toml:8: jail "j": port: sink "ufw": ports 1-2,4-5,7-8,10-11,13-14,16-17,19-20,22-23: ufw takes 15 in one rule, a range counts for two`, false},
+		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['u2', 'nftables', 'ufw']", `D/b.toml:7: jail "j": banaction: the sinks "u2" and "ufw" are both ufw`, true},
+		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['nftables', 'ufw']", "", true},
 		{"filter = 'sshd'\njournalmatch = '_COMM=sshd'", `D/b.toml:6: jail "j": journalmatch: this machine has no journal, or no journalctl`, false},
 		{"filter = 'sshd'\njournalmatch = '_COMM=sshd'\nlogpath = 'D/ok.log'", "", true},
 		{"failregex = '<HOST>'", `D/b.toml:4: jail "j": it has nothing to read`, false},
@@ -69,7 +71,7 @@ func TestBuildProblems(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.jail, func(t *testing.T) {
-			text := "[sinks.k]\ntype = 'nftables'\n[jails]\n[jails.j]\n" + tt.jail + "\nenabled = true\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n"
+			text := "[sinks]\nk.type = 'nftables'\nu2.type = 'ufw'\n[jails.j]\n" + tt.jail + "\nenabled = true\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n"
 			cfg, err := Parse(filepath.Join(dir, "b.toml"), []byte(strings.ReplaceAll(text, "D/", dir+"/")))
 			if err != nil {
 				t.Fatal(err)
@@ -202,6 +204,52 @@ banaction = ["other", "nftables"]
 	}
 	if got, want := Tables(cfg), []string{"banpipe", "other"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// The sinks that need a timer get it, with what is configured.
+func TestBuildPrograms(t *testing.T) {
+	state := t.TempDir()
+	cfg, err := Parse("b.toml", []byte(`
+state_dir = "`+state+`"
+[sinks.ufw]
+kill = "ss"
+max_rules = 20
+timeout = "5s"
+[sinks."my/own"]
+type = "exec"
+ban = ["no-such-program", "{addr}"]
+unban = ["true", "{addr}", "{ports}"]
+max_rules = 7
+[jails.sshd]
+enabled = true
+banaction = ["nftables", "ufw", "my/own"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := Build(cfg, BuildOptions{LookUp: lookUp, Own: none, Store: &pipeline.MemStore{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(built.Outputs) != 3 || !strings.Contains(built.Warnings.Error(), `b.toml:14: jail "sshd": banaction: sink "my/own": the program no-such-program is not installed`) {
+		t.Fatalf("got %+v and warnings %v", built.Outputs, built.Warnings)
+	}
+	x := built.Outputs[0].Sink.(*sinks.Expire).Sink.(*sinks.Exec)
+	if x.Name() != "my/own" || x.Ban[0] != "no-such-program" || len(x.Unban) != 3 || x.MaxBans != 7 || x.Timeout != 10*time.Second || x.State != state+"/sink-my%2Fown.json" {
+		t.Errorf("got %+v", x)
+	}
+	u := built.Outputs[2].Sink.(*sinks.Expire).Sink.(*sinks.UFW)
+	if u.Kill != "ss" || u.MaxRules != 20 || u.Timeout != 5*time.Second {
+		t.Errorf("got %+v", u)
+	}
+	cfg.Sinks["ufw"] = ufwSink()
+	built, err = Build(cfg, BuildOptions{LookUp: lookUp, Own: none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := built.Outputs[2].Sink.(*sinks.Expire).Sink.(*sinks.UFW); u.Kill != "" || built.Outputs[0].Sink.(*sinks.Expire).Sink.(*sinks.Exec).State != "" {
+		t.Errorf("got %+v, want no state without a store, and the usual ufw", u)
 	}
 }
 

@@ -92,11 +92,11 @@ func TestLoadExample(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got, want := c.Sinks["nftables"], (Sink{Type: "nftables", Table: "banpipe", Hook: "prerouting", Priority: -300, Policy: "drop"}); got != want {
+	if got, want := c.Sinks["nftables"], (Sink{Type: "nftables", Table: "banpipe", Hook: "prerouting", Priority: -300, Policy: "drop"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := c.Jails["nginx-404"].Loaded; len(got.FailRegex) != 1 || got.PrefRegex != "" || len(got.IgnoreRegex) != 0 || got.FailRegex[0].Line != 54 {
-		t.Errorf("got %+v, want the jail's own rule of line 54 alone", got)
+	if got := c.Jails["nginx-404"].Loaded; len(got.FailRegex) != 1 || got.PrefRegex != "" || len(got.IgnoreRegex) != 0 || got.FailRegex[0].Line != 62 {
+		t.Errorf("got %+v, want the jail's own rule of line 62 alone", got)
 	}
 	if got := c.Jails["nginx-http-auth"].LogPath; !slices.Equal(got, List{"/var/log/nginx/*error.log"}) {
 		t.Errorf("got %v, want the path behind the name", got)

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/banpipe/banpipe/matchers"
+	"github.com/banpipe/banpipe/sinks"
 )
 
 // jail looks at one jail and reports whether it can run.
@@ -114,18 +116,50 @@ func (b *builder) sinksOf(j *Jail) {
 		return
 	}
 	for _, name := range j.BanAction {
-		if s := b.cfg.Sinks[name]; s.Type == "ufw" {
-			b.problem(j, "banaction", mistake(`banaction = ["nftables"] bans in the kernel, and the kernel ends each ban`, "sink %q: ufw cannot be driven yet", name))
+		s := b.cfg.Sinks[name]
+		program := ""
+		switch s.Type {
+		case "ufw":
+			program = "ufw"
+			if err := sinks.CheckUFWPorts(j.Port); err != nil {
+				b.problem(j, "port", mistake(`banaction = ["nftables"] takes more, and without port a ban covers all`, "sink %q: %v", name, err))
+			}
+		case "exec":
+			program = s.Ban[0] // Load wants one
+		}
+		if program != "" && !installed(program) {
+			b.warn(j, "banaction", mistake("until it is, nobody is banned by this sink", "sink %q: the program %s is not installed", name, program))
 		}
 	}
 }
 
-// tables makes sure that no two sinks have one table: each would remove the other's rules.
+// installed reports whether a program is there, also where a service's PATH leads and that of whoever checks does not.
+func installed(program string) bool {
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if _, err := exec.LookPath(dir + program); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// tables makes sure that no two sinks have one table, or both ufw: each would remove the other's rules.
 func (b *builder) tables() {
 	owner := map[string]string{}
 	for _, j := range b.jails {
 		for _, name := range j.BanAction {
 			s := b.cfg.Sinks[name]
+			switch s.Type {
+			case "exec":
+				continue
+			case "ufw":
+				if other, taken := owner[""]; taken && other != name {
+					b.problem(j, "banaction", mistake("one of them will do", "the sinks %q and %q are both ufw", other, name))
+					return
+				}
+				owner[""] = name
+				continue
+			}
 			if other, taken := owner[s.Table]; taken && other != name {
 				b.problem(j, "banaction", mistake("give one of them another table", "the sinks %q and %q have the same table, %q", other, name, s.Table))
 				return
