@@ -3,6 +3,7 @@ package sinks
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -194,12 +195,48 @@ func TestGuards(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the allow set", func(t *testing.T) {
+	apply := func(t *testing.T, op pipeline.Op, until time.Time, addrs ...string) {
+		t.Helper()
+		var actions []pipeline.Action
+		for _, a := range addrs {
+			actions = append(actions, pipeline.Action{Op: op, Prefix: prefixOf(a), Until: until})
+		}
+		if len(addrs) == 0 {
+			actions = []pipeline.Action{{Op: op, Until: until}}
+		}
+		if err := n.Apply(t.Context(), actions); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("allow", func(t *testing.T) {
 		p.expectPass(t, echoPort, false, offender4, offender6)
-		nft(t, "add element inet test allow4 { "+offender4+" }\nadd element inet test allow6 { "+offender6+" }")
+		apply(t, pipeline.Allow, time.Time{}, offender4, offender6)
 		p.expectPass(t, echoPort, true, offender4, offender6)
 		p.expectPass(t, echoPort, false, bystander6)
+		apply(t, pipeline.Disallow, time.Time{}, offender4, offender6)
+		p.expectPass(t, echoPort, false, offender4, offender6)
 	})
+	t.Run("pause", func(t *testing.T) {
+		apply(t, pipeline.Pause, time.Now().Add(time.Hour))
+		p.expectPass(t, echoPort, true, offender4, offender6, bystander6)
+		apply(t, pipeline.Resume, time.Time{})
+		p.expectPass(t, echoPort, false, offender4, offender6, bystander6)
+	})
+	t.Run("a pause ends by itself", func(t *testing.T) {
+		apply(t, pipeline.Pause, time.Now().Add(time.Second))
+		p.expectPass(t, echoPort, true, offender4, offender6)
+		for end := time.Now().Add(passes); p.ask("udp", offender4, here4, echoPort, dropped) == nil; {
+			if time.Now().After(end) {
+				t.Fatal("the pause of a second goes on")
+			}
+		}
+		p.expectPass(t, echoPort, false, offender4, offender6)
+	})
+}
+
+func prefixOf(addr string) netip.Prefix {
+	a := netip.MustParseAddr(addr)
+	return netip.PrefixFrom(a, a.BitLen())
 }
 
 // listening answers at the peer's: here opens the connection.
