@@ -186,7 +186,11 @@ func (d *day) innocentOnWeb() {
 		d.access(at, "198.18.1.9", "192.0.2.200 - -", `GET /192.0.2.200\x22 404 1 HTTP/1.1`, 404, `192.0.2.200 - - [] \x22GET /.env HTTP/1.1\x22 404 sqlmap`)
 		d.error(at, "error", `open() "/var/www/x", client: 192.0.2.200, server: x" failed (2: No such file or directory), client: 198.18.1.9, server: example.com, request: "GET /, client: 192.0.2.200, server: HTTP/1.1", host: "192.0.2.200"`)
 	})
-	for i := range 20_000 { // visitors
+	visits := 20_000
+	if testing.Short() {
+		visits = 2_000
+	}
+	for i := range visits {
 		addr := fmt.Sprintf("10.%d.%d.%d", i%7, i%200, i%250)
 		d.access(dayStart.Add(time.Duration(d.Int64N(int64(24*time.Hour)))), addr, "-", fmt.Sprintf("GET /page/%d HTTP/2.0", i%500), 200, firefox)
 	}
