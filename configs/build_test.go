@@ -53,6 +53,8 @@ func TestBuildProblems(t *testing.T) {
 		{"filter = 'sshd'\ndatepattern = '(%Y'\nlogpath = 'D/ok.log'", `D/b.toml:5: jail "j": filter sshd: datepattern "(%Y": `, false},
 		{"filter = 'ufw'\nlogpath = 'D/ok.log'\nmaxretry = 1", `D/b.toml:7: jail "j": maxretry: what this filter counts can be forged, and little of it would ban whom the forger names: the limit stays 10 different values of "port"`, true},
 		{"filter = 'ufw'\nlogpath = 'D/ok.log'\ndistinct = ''", `D/b.toml:7: jail "j": distinct: what this filter counts can be forged, and little of it would ban whom the forger names: the limit stays 10 different values of "port"`, true},
+		{"filter = 'sshd'\nlogpath = 'D/ok.log'\ndistinct = 'colour'", `D/b.toml:5: jail "j": filter sshd: distinct "colour": no failregex has <F-COLOUR>`, false},
+		{"filter = 'sshd'\nlogpath = 'D/ok.log'\ndistinct = 'user'", "", true},
 		{"filter = 'ufw'\nlogpath = 'D/ok.log'\nmaxretry = 2\nspoofable = true\ndistinct = ''", "", true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = 'ufw'\nport = '1:2,4:5,7:8,10:11,13:14,16:17,19:20,22:23'", `D/b.toml:8: jail "j": port: sink "ufw": ports 1-2,4-5,7-8,10-11,13-14,16-17,19-20,22-23: ufw takes 15 in one rule, a range counts for two`, false},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['u2', 'nftables', 'ufw']", `D/b.toml:7: jail "j": banaction: the sinks "u2" and "ufw" are both ufw`, true},
