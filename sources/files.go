@@ -211,6 +211,7 @@ func (f *Files) scan() {
 	for _, path := range paths {
 		if f.files[path] == nil {
 			f.files[path] = newFollower(path)
+			f.files[path].since = time.Now()
 		}
 		f.look(f.files[path], now)
 	}

@@ -1,6 +1,8 @@
 package sources
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -35,38 +37,30 @@ func (f *Files) Resume(cursors map[string][]byte) {
 // restore opens the files that the cursor speaks of, and those that it cannot know. Where nothing is at
 // the path and nothing of what was read is left, it waits: the file system may not be mounted yet.
 func (fl *follower) restore(f *Files, now time.Time) {
-	c := *fl.pending
-	c.past = slices.Clone(c.past)
-	here := siblingAt(fl.path, 0)
-	all := append(siblings(fl.path, fl.real), here...)
-	used := map[fileID]bool{}
-	fl.past = c.past
+	c := fl.pending
+	fl.past = slices.Clone(c.past)
 	for i := range c.gens {
 		if c.gens[i].head.n > 0 {
 			fl.past = append(fl.past, c.gens[i].known) // whatever begins so is a copy
 		}
 	}
-	found := make([]*generation, len(c.gens))
-	for _, empty := range []bool{false, true} { // those last of which nothing is known but a number
-		for i := range c.gens {
-			if s := &c.gens[i]; (s.off == 0) == empty {
-				found[i] = fl.findSaved(all, s, used, now)
-			}
-		}
-	}
+	found, all := fl.findAll(c.gens, now)
+	here := slices.ContainsFunc(all, func(s sibling) bool { return s.path == fl.path })
 	missing := 0
+	used := map[fileID]bool{}
 	for i, g := range found {
 		if g != nil {
+			used[g.id] = true
 			fl.add(f, g)
 		} else if c.gens[i].cur || !c.gens[i].atEnd {
 			missing++
 		}
 	}
-	if len(here) == 0 && len(fl.gens) == 0 {
+	if !here && len(fl.gens) == 0 {
 		fl.past = nil
 		return
 	}
-	fl.pending, fl.placed = nil, true
+	fl.pending, fl.placed, fl.since = nil, true, c.at
 	if missing > 0 {
 		fl.stats.Lost++
 		f.log.Warn("what was read last is gone, lines may be lost", zap.String("path", fl.path))
@@ -74,7 +68,7 @@ func (fl *follower) restore(f *Files, now time.Time) {
 	fl.seen = map[seenFile]bool{}
 	for _, s := range all {
 		decided := true
-		if !used[s.id] && s.path != fl.path && s.mod.After(c.at.Add(-mtimeSlack)) {
+		if !used[s.id] && s.path != fl.path && fl.isNew(&s) {
 			_, decided = fl.takeNew(f, s, now)
 		}
 		if decided {
@@ -88,13 +82,46 @@ func (fl *follower) restore(f *Files, now time.Time) {
 	f.enqueue(fl)
 }
 
+// findAll opens the files in which the saved ones go on, nil for one that is gone, and lists what there is.
+// It looks again where a rename came between looking and opening, and once more for what it has not found:
+// a large folder is not listed in one moment.
+func (fl *follower) findAll(gens []saved, now time.Time) (found []*generation, all []sibling) {
+	for try := range 10 {
+		all = append(siblings(fl.path, fl.real), siblingAt(fl.path, 0)...)
+		found = make([]*generation, len(gens))
+		moved := false
+		used := map[fileID]bool{}
+		for _, empty := range []bool{false, true} { // those last of which nothing is known but a number
+			for i := range gens {
+				if s := &gens[i]; (s.off == 0) == empty {
+					g, m := fl.findSaved(all, s, used, now)
+					found[i], moved = g, moved || m || g == nil && try == 0
+				}
+			}
+		}
+		if !moved {
+			return found, all
+		}
+		for _, g := range found {
+			if g != nil {
+				g.file.Close()
+			}
+		}
+	}
+	return make([]*generation, len(gens)), all
+}
+
 // mtimeSlack is how far a file's mtime may be behind the clock: the kernel stamps with the time of the
 // last timer tick.
 const mtimeSlack = 20 * time.Millisecond
 
+// isNew reports whether a file was written since reading began, or since the checkpoint.
+func (fl *follower) isNew(s *sibling) bool { return s.mod.After(fl.since.Add(-mtimeSlack)) }
+
 // findSaved opens the file in which the saved one goes on: itself, if it still holds the bytes that were
 // read; else a copy, which is what is left of it after a truncation, or after a restore from a backup.
-func (fl *follower) findSaved(all []sibling, s *saved, used map[fileID]bool, now time.Time) *generation {
+// moved tells that a file was not found where it was listed.
+func (fl *follower) findSaved(all []sibling, s *saved, used map[fileID]bool, now time.Time) (g *generation, moved bool) {
 	for _, same := range []bool{true, false} {
 		for _, c := range slices.Backward(all) {
 			if (c.id == s.id) != same || used[c.id] || c.size < s.off || !same && s.off == 0 {
@@ -102,17 +129,19 @@ func (fl *follower) findSaved(all []sibling, s *saved, used map[fileID]bool, now
 			}
 			g, err := openGeneration(c.path, now)
 			if err != nil {
+				moved = moved || errors.Is(err, fs.ErrNotExist)
 				continue
 			}
-			if g.resume(s) && (s.off > 0 || !fl.isCopy(g)) {
+			if g.id == c.id && g.resume(s) && (s.off > 0 || !fl.isCopy(g)) {
 				g.copy = s.copy || !same
 				used[g.id] = true
-				return g
+				return g, moved
 			}
+			moved = moved || g.id != c.id
 			g.file.Close()
 		}
 	}
-	return nil
+	return nil, moved
 }
 
 // atPath finds the generation that is at the path now.

@@ -81,7 +81,7 @@ func killAndResume(t *testing.T, r rotation, kills int) {
 	lost, again, torn := seen.judge(written)
 	t.Logf("%d lines, %d kills: %d lost, %d again, %d torn", written, kills, lost, again, torn)
 	if again > 0 || torn > 0 || lost > 0 && !r.truncates || lost > written/200 {
-		t.Errorf("got %d lost, %d doubled, %d torn of %d lines, want none", lost, again, torn, written)
+		t.Errorf("got %d lost, %d doubled, %d torn of %d lines, want none; lost: %v", lost, again, torn, written, seen.ranges(written))
 	}
 }
 

@@ -113,7 +113,7 @@ func (fl *follower) missed(f *Files, at fileID, now time.Time) (any bool) {
 	decided := true
 	for _, s := range all {
 		ok := true
-		if fl.seen != nil && !fl.seen[s.seen()] && s.id != at {
+		if fl.seen != nil && !fl.seen[s.seen()] && s.id != at && fl.isNew(&s) {
 			var g *generation
 			g, ok = fl.takeNew(f, s, now)
 			any = any || g != nil
@@ -164,19 +164,22 @@ const copying = 2 * time.Second
 // takeNew opens a file that was rotated away before it was seen, unless it is a copy of one that is or
 // was read here, or another follower's. It is not decided while it looks like a copy of what is unread
 // (if that is truncated, the copy is all there is), nor while it is so short and new that somebody may
-// just be copying it.
+// just be copying it, nor if it was renamed since it was listed.
 func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, decided bool) {
 	if fl.holds(s.id) || f.ownedByOther(fl, s.id) {
 		return nil, true
 	}
 	g, err := fl.open(s.path, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false // it has another name by now
+	}
 	if err != nil {
 		fl.stats.Lost++
 		f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
 		return nil, true
 	}
-	copied := g.id != s.id || fl.isCopy(g)
-	wait := !copied && (fl.isUnread(g) || now.Sub(s.mod) < copying && g.short())
+	copied := fl.isCopy(g)
+	wait := g.id != s.id || !copied && (fl.isUnread(g) || now.Sub(s.mod) < copying && g.short())
 	if copied || wait {
 		g.file.Close()
 		return nil, !wait
@@ -227,7 +230,7 @@ func (fl *follower) truncated(f *Files, g *generation, now time.Time) {
 		fl.add(f, copies[0])
 	}
 	for _, c := range all { // and the copies of what came and went since
-		if fl.seen != nil && !fl.seen[c.seen()] {
+		if fl.seen != nil && !fl.seen[c.seen()] && fl.isNew(&c) {
 			g, ok := fl.takeNew(f, c, now)
 			copies = append(copies, g)
 			if ok {

@@ -199,6 +199,20 @@ func (y *tally) judge(n int) (lost, again, torn int) {
 	return lost, again, y.torn
 }
 
+// ranges says which lines were lost.
+func (y *tally) ranges(n int) (lost []string) {
+	for i := 0; i < n && len(lost) < 20; i++ {
+		from := i
+		for i < n && (i >= len(y.times) || y.times[i] == 0) {
+			i++
+		}
+		if i > from {
+			lost = append(lost, fmt.Sprintf("%d-%d", from, i-1))
+		}
+	}
+	return lost
+}
+
 const lineLen = 107
 
 // numberedLine is "S000000000042 xxx… E000000000042\n", 107 bytes in all.
