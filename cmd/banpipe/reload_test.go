@@ -67,12 +67,12 @@ func TestReloadOnTrial(t *testing.T) {
 
 	s.done("ban", "192.0.2.7")
 	trial()
-	s.says("on trial until", "reload", "--confirm", "2s")
+	s.says("on trial until", "reload", "--confirm", "5s")
 	if limit(s) != 7 {
 		t.Errorf("got maxretry %d, want that of the new file", limit(s))
 	}
 	s.says("the configuration is on trial", "status")
-	if !within(4*time.Second, back) {
+	if !within(8*time.Second, back) {
 		t.Error("the old configuration is not back in time")
 	}
 	s.holds("ban4", "192.0.2.7", true)
@@ -83,13 +83,13 @@ func TestReloadOnTrial(t *testing.T) {
 		t.Error("a restart runs what was not confirmed")
 	}
 
-	s.says("on trial until", "reload", "--confirm", "3s")
+	s.says("on trial until", "reload", "--confirm", "6s")
 	s.kill()
 	s.run()
 	if limit(s) != 7 {
 		t.Error("a restart within the trial ends it")
 	}
-	if !within(5*time.Second, back) {
+	if !within(9*time.Second, back) {
 		t.Error("after a restart within the trial the old configuration is not back")
 	}
 	s.says("on trial until", "reload", "--confirm", "1s")
@@ -100,9 +100,9 @@ func TestReloadOnTrial(t *testing.T) {
 		t.Error("the trial ended while nothing ran, and the new configuration runs")
 	}
 
-	s.says("on trial until", "reload", "--confirm", "2s")
+	s.says("on trial until", "reload", "--confirm", "4s")
 	s.says("confirmed", "reload", "--yes")
-	<-time.After(2500 * time.Millisecond) // the clock of a process
+	<-time.After(4500 * time.Millisecond) // the clock of a process
 	if limit(s) != 7 {
 		t.Error("what was confirmed has gone")
 	}
