@@ -162,6 +162,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			if out, code := s.verb("reload"); code != 0 {
 				t.Errorf("reload: %s", out)
 			}
+			<-time.After(400 * time.Millisecond) // spread over the stream
 		}
 	}()
 	var text strings.Builder
