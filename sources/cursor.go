@@ -15,7 +15,7 @@ const maxPast = 16
 
 // A cursor is how far a follower has come, as it is saved with a checkpoint.
 type cursor struct {
-	at   time.Time // when it was made
+	at   time.Time // what was rotated before is in it, or was read, or need not be
 	gens []saved   // as follower.gens
 	past []known   // as follower.past
 }
@@ -40,9 +40,9 @@ type known struct {
 
 // appendCursor appends how far the follower has come: numbers as varints, bytes behind their length. It
 // allocates nothing where p has room.
-func (fl *follower) appendCursor(p []byte, at time.Time) []byte {
+func (fl *follower) appendCursor(p []byte) []byte {
 	p = append(p, cursorVersion)
-	p = binary.AppendVarint(p, at.UnixNano())
+	p = binary.AppendVarint(p, fl.asOf.UnixNano())
 	p = binary.AppendUvarint(p, uint64(len(fl.gens)))
 	for _, g := range fl.gens {
 		k := g.known()

@@ -155,7 +155,7 @@ func (f *Files) take(b *pipeline.Batch) bool {
 		if len(b.Records) > first || fl.moved {
 			fl.moved = false
 			b.Source, b.Live = fl.source, live
-			b.Cursor = fl.appendCursor(b.Cursor[:0], time.Now()) // the clock that files are stamped with
+			b.Cursor = fl.appendCursor(b.Cursor[:0])
 			fl.stats.count(b, first, now)
 			return true
 		}
@@ -211,7 +211,8 @@ func (f *Files) scan() {
 	for _, path := range paths {
 		if f.files[path] == nil {
 			f.files[path] = newFollower(path)
-			f.files[path].since = time.Now()
+			f.files[path].since = f.began
+			f.files[path].asOf = f.began
 		}
 		f.look(f.files[path], now)
 	}

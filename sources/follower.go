@@ -26,7 +26,8 @@ type follower struct {
 	cur    *generation       // the one at path, also in gens; nil if there is none
 	past   []known           // files that were read and closed, oldest first, maxPast at most
 	seen   map[seenFile]bool // siblings that are known
-	since  time.Time         // when reading began, or when the cursor was made
+	since  time.Time         // when reading began, or as of when the cursor was
+	asOf   time.Time         // what was rotated away before is among gens, or was read, or need not be
 	listed time.Time         // when their folder had changed, as of then
 	began  time.Time         // when they were last listed
 	cost   time.Duration     // and how long that took: in a folder of many thousands it is done seldom

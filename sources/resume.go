@@ -60,18 +60,14 @@ func (fl *follower) restore(f *Files, now time.Time) {
 		fl.past = nil
 		return
 	}
-	fl.pending, fl.placed, fl.since = nil, true, c.at
+	fl.pending, fl.placed, fl.since, fl.asOf = nil, true, c.at, c.at
 	if missing > 0 {
 		fl.stats.Lost++
 		f.log.Warn("what was read last is gone, lines may be lost", zap.String("path", fl.path))
 	}
 	fl.seen = map[seenFile]bool{}
 	for _, s := range all {
-		decided := true
-		if !used[s.id] && s.path != fl.path && fl.isNew(&s) {
-			_, decided = fl.takeNew(f, s, now)
-		}
-		if decided {
+		if used[s.id] || s.path == fl.path || !fl.isNew(&s) || fl.takeNew(f, s, now).final() {
 			fl.seen[s.seen()] = true
 		}
 	}

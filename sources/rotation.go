@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // look compares the path with the generation that is read from it, opens what has taken its place and
@@ -43,7 +41,7 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 		fl.other = id
 		return false
 	}
-	g, err := fl.open(fl.path, now)
+	g, err := fl.openFile(fl.path, now)
 	fl.note(f.log, err)
 	if err != nil {
 		return false
@@ -68,8 +66,8 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 	return true
 }
 
-// open opens a file, unless too many are open.
-func (fl *follower) open(path string, now time.Time) (*generation, error) {
+// openFile opens a file, unless too many are open.
+func (fl *follower) openFile(path string, now time.Time) (*generation, error) {
 	if len(fl.gens) >= maxOpen {
 		return nil, fmt.Errorf("%d rotated files are still to be read", maxOpen)
 	}
@@ -99,56 +97,6 @@ func (fl *follower) rewritten(g *generation) {
 	}
 }
 
-// missed opens the files that came to the path and were rotated away between two looks, and reports
-// whether there were any; at is the one that is there now. The folder is read only when it has changed.
-func (fl *follower) missed(f *Files, at fileID, now time.Time) (any bool) {
-	changed := fl.dirChange()
-	began := time.Now()
-	if fl.seen != nil && (changed.Equal(fl.listed) || fl.cost > 2*time.Millisecond && began.Sub(fl.began) < 50*fl.cost) {
-		return false
-	}
-	all := siblings(fl.path, fl.real)
-	fl.began, fl.cost = began, time.Since(began)
-	seen := make(map[seenFile]bool, len(all))
-	decided := true
-	for _, s := range all {
-		ok := true
-		if fl.seen != nil && !fl.seen[s.seen()] && s.id != at && fl.isNew(&s) {
-			var g *generation
-			g, ok = fl.takeNew(f, s, now)
-			any = any || g != nil
-		}
-		decided = decided && ok
-		if ok {
-			seen[s.seen()] = true
-		}
-	}
-	fl.seen = seen
-	if !decided {
-		return any // they are looked at again
-	}
-	// A change within the same tick of the kernel's clock would leave the same mtime.
-	if time.Since(changed) > mtimeSlack {
-		fl.listed = changed
-	}
-	return any
-}
-
-// dirChange is when a name in the folder of the path, or of the file that a symlink there means, last
-// changed.
-func (fl *follower) dirChange() (last time.Time) {
-	dirs := []string{filepath.Dir(fl.path)}
-	if real := filepath.Dir(fl.real); real != dirs[0] {
-		dirs = append(dirs, real)
-	}
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err == nil && info.ModTime().After(last) {
-			last = info.ModTime()
-		}
-	}
-	return last
-}
-
 // resolve notes what the path means now, if it is a symlink or leads through one.
 func (fl *follower) resolve() {
 	real, err := filepath.EvalSymlinks(fl.path)
@@ -156,115 +104,6 @@ func (fl *follower) resolve() {
 		real = fl.path
 	}
 	fl.real = real
-}
-
-// copying is how long a copy may take to get as far as its first bytes.
-const copying = 2 * time.Second
-
-// takeNew opens a file that was rotated away before it was seen, unless it is a copy of one that is or
-// was read here, or another follower's. It is not decided while it looks like a copy of what is unread
-// (if that is truncated, the copy is all there is), nor while it is so short and new that somebody may
-// just be copying it, nor if it was renamed since it was listed.
-func (fl *follower) takeNew(f *Files, s sibling, now time.Time) (g *generation, decided bool) {
-	if fl.holds(s.id) || f.ownedByOther(fl, s.id) {
-		return nil, true
-	}
-	g, err := fl.open(s.path, now)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false // it has another name by now
-	}
-	if err != nil {
-		fl.stats.Lost++
-		f.log.Warn("a rotated file cannot be read", zap.String("path", s.path), zap.Error(err))
-		return nil, true
-	}
-	copied := fl.isCopy(g)
-	wait := g.id != s.id || !copied && (fl.isUnread(g) || now.Sub(s.mod) < copying && g.short())
-	if copied || wait {
-		g.file.Close()
-		return nil, !wait
-	}
-	f.log.Debug("found a file that was rotated before it was seen", zap.String("path", s.path))
-	fl.add(f, g)
-	return g, true
-}
-
-func (fl *follower) holds(id fileID) bool {
-	return slices.ContainsFunc(fl.gens, func(g *generation) bool { return g.id == id })
-}
-
-// isUnread reports whether a file begins like one that is still to be read from its beginning.
-func (fl *follower) isUnread(g *generation) bool {
-	return slices.ContainsFunc(fl.gens, func(own *generation) bool { return own.off == 0 && sameBegin(own.file, g.file) })
-}
-
-// isCopy reports whether a file begins like one that is or was read here.
-func (fl *follower) isCopy(g *generation) bool {
-	for _, own := range fl.gens {
-		if k := own.known(); k.head.tells() && k.head.begins(g.file) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(fl.past, func(k known) bool {
-		return (k.head.tells() || k.id == g.id) && k.head.begins(g.file)
-	})
-}
-
-// truncated begins g anew. What was written to it and not read before it was truncated is in the copy
-// that logrotate made of it (copytruncate), but for the lines between the end of copying and the
-// truncation: those nobody has, so that it counts as a loss.
-func (fl *follower) truncated(f *Files, g *generation, now time.Time) {
-	f.log.Debug("file was truncated", zap.String("path", fl.path), zap.Int64("offset", g.off))
-	fl.stats.Lost++
-	if g.copy { // somebody needs the room: what was unread is gone
-		size, _ := g.status()
-		g.copy = g.seek(size) == nil
-		return
-	}
-	s := g.saved()
-	fl.remember(g.known())
-	g.restart()
-	all := siblings(fl.path, fl.real)
-	copies := []*generation{fl.findCopy(&s, all, now)}
-	if copies[0] != nil {
-		fl.add(f, copies[0])
-	}
-	for _, c := range all { // and the copies of what came and went since
-		if fl.seen != nil && !fl.seen[c.seen()] && fl.isNew(&c) {
-			g, ok := fl.takeNew(f, c, now)
-			copies = append(copies, g)
-			if ok {
-				fl.seen[c.seen()] = true
-			}
-		}
-	}
-	for _, c := range copies {
-		if c != nil {
-			c.copy, c.live = true, g.live
-		}
-	}
-	fl.listed = time.Time{}
-}
-
-// findCopy finds the file that goes on where a truncated one ended.
-func (fl *follower) findCopy(s *saved, all []sibling, now time.Time) *generation {
-	if len(s.tail) == 0 {
-		return nil
-	}
-	for _, c := range slices.Backward(all) {
-		if c.size < s.off || fl.holds(c.id) {
-			continue
-		}
-		g, err := fl.open(c.path, now)
-		if err != nil {
-			continue
-		}
-		if g.resume(s) {
-			return g
-		}
-		g.file.Close()
-	}
-	return nil
 }
 
 // ownedByOther reports whether another follower reads the file as one that was rotated away from its
