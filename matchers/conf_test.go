@@ -36,8 +36,10 @@ func TestLoadFilter(t *testing.T) {
 		params      map[string]string
 		want        string // failregex, each as "line regex"
 	}{
-		{"values that go on", "-- x.conf --\n[Definition]\nfailregex = ^a <HOST>\n\n  # a comment\n            ^b <HOST>\n\t^c <HOST>\nignoreregex =\n", nil,
-			"2 ^a <HOST>, 5 ^b <HOST>, 6 ^c <HOST>"},
+		{
+			"values that go on", "-- x.conf --\n[Definition]\nfailregex = ^a <HOST>\n\n  # a comment\n            ^b <HOST>\n\t^c <HOST>\nignoreregex =\n", nil,
+			"2 ^a <HOST>, 5 ^b <HOST>, 6 ^c <HOST>",
+		},
 		{"comments", "-- x.conf --\n; one\n[Definition]\n# two\nfailregex = ^a;b#c <HOST> ; three\n    ;four\n ^d <HOST>\n", nil, "4 ^a;b#c <HOST>, 6 ^d <HOST>"},
 		{"colons and case", "-- x.conf --\n[Definition]\nFailRegex : ^a = <HOST>\n", nil, "2 ^a = <HOST>"},
 		{"carriage returns", "-- x.conf --\n[Definition]CR\nfailregex = ^a <HOST>CR\n ^b <HOST>CR\n", nil, "2 ^a <HOST>, 3 ^b <HOST>"},
