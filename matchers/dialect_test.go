@@ -102,30 +102,29 @@ func (r *regexMaker) text() string {
 	return b.String() + "\n"
 }
 
-// TestDialectAgainstPython compares random regexes with Python's own re: they must match the same texts,
-// from the same place, with the same groups, those with a linear form and those on the slow path.
-func TestDialectAgainstPython(t *testing.T) {
+// A pythonQuestion asks Python's re what a regex makes of texts; the answer has a match or nil for each.
+type pythonQuestion struct {
+	Regex string   `json:"regex"`
+	Texts []string `json:"texts"`
+}
+
+type pythonAnswer struct {
+	Error   string
+	Matches []*struct {
+		Start  int
+		Groups map[string][2]int
+	}
+}
+
+func askPython(t *testing.T, questions []pythonQuestion) []pythonAnswer {
+	t.Helper()
 	if _, err := os.Stat(debianPython); err != nil {
 		t.Skip("needs python3")
 	}
-	type question struct {
-		Regex string   `json:"regex"`
-		Texts []string `json:"texts"`
+	request, err := json.Marshal(questions)
+	if err != nil {
+		t.Fatal(err)
 	}
-	maker := regexMaker{Rand: rand.New(rand.NewPCG(3, 4))}
-	n := 5_000
-	if testing.Short() {
-		n = 500
-	}
-	var questions []question
-	for range n {
-		q := question{Regex: maker.regex()}
-		for range 20 {
-			q.Texts = append(q.Texts, maker.text())
-		}
-		questions = append(questions, q)
-	}
-	request, _ := json.Marshal(questions)
 	path := filepath.Join(t.TempDir(), "request.json")
 	if err := os.WriteFile(path, request, 0o600); err != nil {
 		t.Fatal(err)
@@ -136,18 +135,61 @@ func TestDialectAgainstPython(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact, rewritten, matches, wrong := 0, 0, 0, 0
-	i := -1
+	var answers []pythonAnswer
 	for line := range strings.Lines(string(out)) {
-		i++
-		var answer struct {
-			Error   string
-			Matches []*struct {
-				Start  int
-				Groups map[string][2]int
+		var a pythonAnswer
+		parseJSON(t, line, &a)
+		answers = append(answers, a)
+	}
+	return answers
+}
+
+// TestClassesAgainstPython holds that \s, \w and \d mean what they do in Python. Of letters and digits only
+// those are compared that every version of Unicode in use has.
+func TestClassesAgainstPython(t *testing.T) {
+	tests := []struct {
+		regex string
+		below rune
+	}{{`^\s\Z`, 0x3100}, {`^\w\Z`, 0x500}, {`^\d\Z`, 0x700}, {`^\S\Z`, 0x3100}, {`^.\Z`, 0x3100}, {`^(?i:[a-z])\Z`, 0x3100}}
+	var questions []pythonQuestion
+	for _, tt := range tests {
+		q := pythonQuestion{Regex: tt.regex}
+		for r := rune(0); r < tt.below; r++ {
+			q.Texts = append(q.Texts, string(r))
+		}
+		questions = append(questions, q)
+	}
+	for i, answer := range askPython(t, questions) {
+		re, err := compileRegex(tests[i].regex, "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, m := range answer.Matches {
+			if _, got, _ := re.find([]byte(questions[i].Texts[j]), nil); got != (m != nil) {
+				t.Errorf("%s: %q: got %v, want %v", tests[i].regex, questions[i].Texts[j], got, m != nil)
 			}
 		}
-		parseJSON(t, line, &answer)
+	}
+}
+
+// TestDialectAgainstPython compares random regexes with Python's own re: they must match the same texts,
+// from the same place, with the same groups, those with a linear form and those on the slow path.
+func TestDialectAgainstPython(t *testing.T) {
+	maker := regexMaker{Rand: rand.New(rand.NewPCG(3, 4))}
+	n := 5_000
+	if testing.Short() {
+		n = 500
+	}
+	var questions []pythonQuestion
+	for range n {
+		q := pythonQuestion{Regex: maker.regex()}
+		for range 20 {
+			q.Texts = append(q.Texts, maker.text())
+		}
+		questions = append(questions, q)
+	}
+	exact, rewritten, matches, wrong := 0, 0, 0, 0
+	for i, answer := range askPython(t, questions) {
 		q := questions[i]
 		re, err := compileRegex(q.Regex, "", false)
 		if (err != nil) != (answer.Error != "") {

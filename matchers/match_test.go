@@ -93,6 +93,21 @@ func TestMatch(t *testing.T) {
 			`2026/11/22 07:23:11 [error] 1#1: *5 user "monitor": password mismatch, client: 192.0.2.8, server: x`, "",
 		},
 		{
+			"few ignoreregexes see the whole line",
+			[]JailFilter{inJail("a", Filter{PrefRegex: `^(?:gw|lan) <F-CONTENT>.+</F-CONTENT>$`, FailRegex: rules(`^a <ADDR>`, `^b <ADDR>`, `^c <ADDR>`, `^from <ADDR>$`), IgnoreRegex: rules(`^lan`)})},
+			"lan from 192.0.2.7", "",
+		},
+		{
+			"many see what failregex sees",
+			[]JailFilter{inJail("a", Filter{PrefRegex: `^(?:gw|lan) <F-CONTENT>.+</F-CONTENT>$`, FailRegex: rules(`^from <ADDR>$`), IgnoreRegex: rules(`^lan`)})},
+			"lan from 192.0.2.7", "a 192.0.2.7 2026-11-22 12:00:00",
+		},
+		{
+			"an empty content is the whole line",
+			[]JailFilter{inJail("a", Filter{PrefRegex: `^from \S+<F-CONTENT>.*</F-CONTENT>$`, FailRegex: rules(`^from <ADDR>$`)})},
+			"from 192.0.2.7", "a 192.0.2.7 2026-11-22 12:00:00",
+		},
+		{
 			"weight and key",
 			[]JailFilter{ufw},
 			`Nov 22 07:23:11 gw kernel: [1.0] [UFW BLOCK] IN=eth0 SRC=192.0.2.9 DST=192.0.2.1 DPT=22 WINDOW=1`, `ufw 192.0.2.9 2026-11-22 07:23:11 x3 "22"`,

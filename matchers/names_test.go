@@ -171,6 +171,11 @@ func TestNamesResume(t *testing.T) {
 		if len(store) != 1 {
 			t.Fatalf("got %d saved, want 1", len(store))
 		}
+		r.names.Save(false, func(key, _ []byte) { t.Errorf("got %x saved again", key) })
+		whole := saved{}
+		if whole.take(r.names, true); len(whole) != 1 {
+			t.Errorf("got %d saved in full, want 1", len(whole))
+		}
 		next := newNameRig(t, jf, &calls)
 		if err := next.names.Load(store.all()); err != nil {
 			t.Fatal(err)

@@ -25,9 +25,12 @@ func TestLinear(t *testing.T) {
 		{`^(?:x(?=y)\S+ )*z`, []string{"z", "xy z", "xya xyb z"}, []string{"xa z"}, true},
 		{`^a$\s`, []string{"a"}, []string{"a b"}, true}, // $ stands before the newline, \s takes it
 		{`^(?P<g>\w)b(?P=g)$`, []string{"aba"}, []string{"abc"}, false},
-		{`^(?:(?P<g>a)|\w)*(?(g)1|2)`, []string{"ab1", "b2"}, []string{"b1"}, false}, // the group is asked for behind a repetition
-		{`^(?P<g>\w+(?!a))\w`, []string{"bcc"}, []string{"ba"}, false},               // the look-ahead reaches out of the group
-		{`^(?:(?!ab).)*.c`, []string{"xac", "c c"}, []string{"x", "xabc"}, false},    // where to stop is a choice
+		{`^(?:(?P<g>a)|\w)*(?(g)1|2)`, []string{"ab1", "b2"}, []string{"b1"}, false},                // the group is asked for behind a repetition
+		{`^(?P<g>\w+(?!a))\w`, []string{"bcc"}, []string{"ba"}, false},                              // the look-ahead reaches out of the group
+		{`^(?:(?!ab).)*.c`, []string{"xac", "c c"}, []string{"x", "xabc"}, false},                   // where to stop is a choice
+		{`^(?P<u>\w*?(?P<g>1)?)(?(g)x|y)`, []string{"yz1x", "1x", "y"}, []string{"x", "1z"}, false}, // the order of choices would change
+		{`^(?!ab\B)\w+$`, []string{"ab", "ba"}, []string{"abc"}, true},
+		{`^(?!ab\b)\w+$`, []string{"abc", "ba"}, []string{"ab"}, true},
 		{`(?<!a)b`, []string{"b", "cb"}, []string{"ab"}, false},
 		{`^(?>a+)ab|c`, []string{"c"}, []string{"aab"}, false},
 		{`^a++ab|c`, []string{"c"}, []string{"aab"}, false},

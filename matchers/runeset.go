@@ -129,7 +129,13 @@ func (s runeSet) fold() runeSet {
 			}
 		}
 	}
-	return makeRunes(out...)
+	folded := makeRunes(out...)
+	for _, i := range "iIİı" {
+		if folded.has(i) { // Python takes the four for one, Unicode's folding does not
+			return folded.union(makeRunes('I', 'I', 'i', 'i', 'İ', 'ı'))
+		}
+	}
+	return folded
 }
 
 // String writes s as a class or a literal that means the same to Go's regexp and to regexp2. The parts of

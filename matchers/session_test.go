@@ -174,6 +174,9 @@ func TestSessionResumes(t *testing.T) {
 					r, store := newRig(t, jf), saved{}
 					for i, l := range lines {
 						if i == cut {
+							if full {
+								store = saved{} // a store that has lost everything
+							}
 							store.take(r.session, full)
 							next := &Session{Programs: r.session.Programs}
 							if err := next.Load(store.all()); err != nil {
@@ -184,7 +187,7 @@ func TestSessionResumes(t *testing.T) {
 						if got := r.send(t, l); got != want[i] {
 							t.Errorf("%d %s: got %q, want %q", i, l, got, want[i])
 						}
-						if !full && i < cut {
+						if i < cut {
 							store.take(r.session, false)
 						}
 					}
@@ -214,6 +217,7 @@ func TestLineBuffer(t *testing.T) {
 		{"too far apart", []string{" [conn1] failed", " x", " y", " [conn1] from 192.0.2.7"}, []string{"", "", "", ""}},
 		{"lines are used once", []string{" [conn1] failed", " [conn1] from 192.0.2.7", " [conn1] from 192.0.2.7"}, []string{"", "hit 192.0.2.7", ""}},
 		{"lines that were skipped are not", []string{" [conn1] failed", " [conn2] failed", " [conn1] from 192.0.2.7", " [conn2] from 192.0.2.8"}, []string{"", "", "hit 192.0.2.7", "hit 192.0.2.8"}},
+		{"lines before the match stay", []string{" [conn2] failed", " [conn1] failed", " [conn1] from 192.0.2.7", " [conn2] from 192.0.2.8"}, []string{"", "", "hit 192.0.2.7", "hit 192.0.2.8"}},
 		{"another one", []string{" [conn1] failed", " [conn2] from 192.0.2.7"}, []string{"", ""}},
 		{"ignored", []string{" [conn1] failed", " [conn1] from 192.0.2.9"}, []string{"", ""}},
 	}

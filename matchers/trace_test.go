@@ -57,6 +57,19 @@ func TestTracerGroups(t *testing.T) {
 	}
 }
 
+// TestTracerNewline holds that the newline that rules see is no part of a group.
+func TestTracerNewline(t *testing.T) {
+	tracer, err := NewTracer(inJail("j", Filter{FailRegex: rules(`^<ADDR> <F-USER>[^:]*</F-USER>`)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range tracer.Line([]byte("192.0.2.7 bob"), noon).Groups {
+		if g.Name == groupUser && g.Text != "bob" {
+			t.Errorf("got %q, want %q", g.Text, "bob")
+		}
+	}
+}
+
 func TestTracerJournal(t *testing.T) {
 	tracer, err := NewTracer(inJail("j", Filter{FailRegex: rules(`^host app\[1\]: 2026-11-22T07:23:11Z from <ADDR>$`)}))
 	if err != nil {
