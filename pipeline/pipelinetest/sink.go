@@ -39,6 +39,7 @@ func TestSink(t *testing.T, open func(t *testing.T) Backend) {
 			b := open(t)
 			if !c.applies(&b) {
 				t.Logf("%s: does not apply to this back end", c.name) // and is no test that was left out
+				return
 			}
 			if err := c.run(t.Context(), &b); err != nil {
 				t.Error(err)
