@@ -2,6 +2,7 @@ package configs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net/netip"
@@ -32,8 +33,8 @@ type BuildOptions struct {
 	Out    io.Writer // where DryRun prints; nil means standard output
 	JSON   bool      // DryRun prints objects
 
-	// Strict makes an error of whatever keeps a jail from running as it is configured, a log that is not
-	// there included. Otherwise such a jail is left out, and a log is waited for.
+	// Strict makes an error of whatever keeps a jail from running as it is configured. Otherwise such a jail is left
+	// out. A log that is not there is waited for in any case, with a warning; with Once it is a problem.
 	Strict bool
 
 	Workers int                                                          // lines are matched by so many at once; 0 means one per processor
@@ -61,6 +62,16 @@ type Built struct {
 
 // Foreign says, in sentences, which logs have never had a line of the kind that a jail's filter reads.
 func (b *Built) Foreign() []string { return b.foreign.all() }
+
+// Waiting says, in sentences, which logs are not there now.
+func (b *Built) Waiting() (all []string) {
+	for _, j := range b.Jails {
+		for _, path := range j.missing() {
+			all = append(all, fmt.Sprintf("jail %s waits for its log: %s is not there", j.Name, path))
+		}
+	}
+	return all
+}
 
 // SlowRules lists the rules of the logs that have been read which need more than the linear engine.
 func (b *Built) SlowRules() []matchers.Note { return b.programs.slow() }

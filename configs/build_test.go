@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -59,11 +60,8 @@ func TestBuildProblems(t *testing.T) {
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = 'ufw'\nport = '1:2,4:5,7:8,10:11,13:14,16:17,19:20,22:23'", `D/b.toml:8: jail "j": port: sink "ufw": ports 1-2,4-5,7-8,10-11,13-14,16-17,19-20,22-23: ufw takes 15 in one rule, a range counts for two`, false},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['u2', 'nftables', 'ufw']", `D/b.toml:7: jail "j": banaction: the sinks "u2" and "ufw" are both ufw`, true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['nftables', 'ufw']", "", true},
-		{"filter = 'sshd'\njournalmatch = '_COMM=sshd'", `D/b.toml:6: jail "j": journalmatch: this machine has no journal, or no journalctl`, false},
 		{"filter = 'sshd'\njournalmatch = '_COMM=sshd'\nlogpath = 'D/ok.log'", "", true},
 		{"failregex = '<HOST>'", `D/b.toml:4: jail "j": it has nothing to read`, false},
-		{"filter = 'sshd'\nlogpath = 'D/none.log D/no*.log'", `D/b.toml:6: jail "j": logpath: D/none.log, D/no*.log is not there`, true},
-		{"filter = 'sshd'\nlogpath = 'D/ok.log D/none.log'", `D/b.toml:6: jail "j": logpath: D/none.log is not there`, true},
 		{"filter = 'sshd'\nlogpath = 'D/web*.log'", "", true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nignoreip = 'unknown.example'", `D/b.toml:7: jail "j": ignoreip: no such host`, true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nignoreip = 'file:D/allow'", `D/allow:2: jail "j": ignoreip: "192.0.2.0/33" is neither an address nor a network`, true},
@@ -99,6 +97,58 @@ func TestBuildProblems(t *testing.T) {
 				t.Errorf("got %v, want to hear that the jail does not run", built.Problems)
 			}
 		})
+	}
+}
+
+// What is not there is waited for, with a warning; what is read once waits for nothing.
+func TestBuildWaits(t *testing.T) {
+	dir := tree(t, map[string]string{"ok.log": ""})
+	for _, tt := range []struct{ jail, waits, warns, once string }{
+		{"logpath = 'D/ok.log'", "", "", ""},
+		{"logpath = 'D/none.log D/no*.log'", "D/none.log D/no*.log", `D/b.toml:2: jail "j": logpath: D/none.log, D/no*.log are not there (yet): it is waited for`, `D/b.toml:2: jail "j": logpath: D/none.log, D/no*.log are not there`},
+		{"logpath = 'D/ok.log D/none.log'", "D/none.log", `D/b.toml:2: jail "j": logpath: D/none.log is not there (yet): it is waited for`, `D/b.toml:2: jail "j": logpath: D/none.log is not there`},
+		{"journalmatch = '_COMM=sshd'", "journal", `D/b.toml:2: jail "j": journalmatch: this machine has no journal, or no journalctl (yet): it is waited for`, `D/b.toml:2: jail "j": journalmatch: this machine has no journal, or no journalctl; the jail does not run`},
+	} {
+		t.Run(tt.jail, func(t *testing.T) {
+			text := "[jails.j]\n" + tt.jail + "\nenabled = true\nfailregex = '^<HOST>$'\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n"
+			cfg, err := Parse(filepath.Join(dir, "b.toml"), []byte(strings.ReplaceAll(text, "D/", dir+"/")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, strict := range []bool{true, false} {
+				built, err := Build(cfg, BuildOptions{Strict: strict, Own: none, Journal: []string{"/no/journalctl"}})
+				if err != nil || len(built.Problems) > 0 {
+					t.Fatalf("got %v and %v, want no problem", err, built.Problems)
+				}
+				checkErrors(t, built.Warnings.err(), dir, tt.warns)
+				if got := strings.ReplaceAll(strings.Join(built.Jails[0].Waits, " "), dir, "D"); got != tt.waits {
+					t.Errorf("got %q, want %q", got, tt.waits)
+				}
+			}
+			built, err := Build(cfg, BuildOptions{Once: true, Own: none, Journal: []string{"/no/journalctl"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkErrors(t, built.Problems.err(), dir, tt.once)
+		})
+	}
+}
+
+// A log that is waited for is named until it is there.
+func TestWaiting(t *testing.T) {
+	dir := t.TempDir()
+	built := buildJails(t, dir, "[jails.j]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/a.log D/b.log'\n", "true")
+	want := "jail j waits for its log: " + dir + "/a.log is not there; jail j waits for its log: " + dir + "/b.log is not there"
+	if got := strings.Join(built.Waiting(), "; "); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, name := range []string{"a.log", "b.log"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := built.Waiting(); len(got) != 0 {
+		t.Errorf("got %q, want nothing", got)
 	}
 }
 

@@ -55,6 +55,8 @@ type Jail struct {
 	// Guessed is set if LogPath and JournalMatch are the filter's: places to look at rather than ones that
 	// somebody said are there.
 	Guessed bool `toml:"-"`
+	// Waits are the logs, or "journal", that were not there when Build looked; they are read when they come.
+	Waits List `toml:"-"`
 
 	safe *Jail  // what the filter says of jails, if what it counts can be forged
 	at   *value // the jail's table, for mistakes found later; nil for a shipped one

@@ -106,6 +106,14 @@ func TestLoadExample(t *testing.T) {
 	}
 }
 
+// It is right on any machine: what is not there is waited for.
+func TestExampleIsRight(t *testing.T) {
+	built, err := Build(mustLoad(t, "banpipe.toml"), BuildOptions{Strict: true, Own: none, Journal: []string{"/no/journalctl"}})
+	if err != nil || len(built.Jails) != 5 {
+		t.Errorf("got %v, want five jails", err)
+	}
+}
+
 func TestDefault(t *testing.T) {
 	c := Default()
 	for _, name := range ShippedFilters() {

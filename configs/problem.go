@@ -187,8 +187,13 @@ func (b *builder) logs(j *Jail) bool {
 		return b.readJournal(j)
 	}
 	if len(j.LogPath) == 0 && len(j.JournalMatch) > 0 {
-		b.problem(j, "journalmatch", mistake("logpath names a file instead", "this machine has no journal, or no journalctl"))
-		return b.opts.Stdin != nil
+		if b.opts.Once || b.opts.Stdin != nil { // nothing is waited for
+			b.problem(j, "journalmatch", mistake("logpath names a file instead", noJournal))
+			return b.opts.Stdin != nil
+		}
+		b.warn(j, "journalmatch", mistake("logpath names a file instead", noJournal+" (yet): it is waited for"))
+		j.Waits = List{"journal"}
+		return b.readJournal(j)
 	}
 	j.JournalMatch = nil // the same entries stand in the log
 	if len(j.LogPath) == 0 {
@@ -197,20 +202,34 @@ func (b *builder) logs(j *Jail) bool {
 		}
 		return b.opts.Stdin != nil
 	}
-	var missing []string
+	if missing := j.missing(); len(missing) > 0 {
+		are := "is"
+		if len(missing) > 1 {
+			are = "are"
+		}
+		if b.opts.Once {
+			b.problem(j, "logpath", fmt.Errorf("%s %s not there", strings.Join(missing, ", "), are))
+			return true
+		}
+		b.warn(j, "logpath", fmt.Errorf("%s %s not there (yet): it is waited for", strings.Join(missing, ", "), are))
+		j.Waits = missing
+	}
+	return true
+}
+
+const noJournal = "this machine has no journal, or no journalctl"
+
+// missing are the logs of a jail that are not there. Of paths that were guessed, one is as good as all.
+func (j *Jail) missing() (missing List) {
 	for _, path := range j.LogPath {
-		if found, _ := filepath.Glob(path); len(found) == 0 {
+		if !exists([]string{path}) {
 			missing = append(missing, path)
 		}
 	}
-	if len(missing) == len(j.LogPath) || len(missing) > 0 && !j.Guessed {
-		what := "is not there"
-		if !b.opts.Strict {
-			what = "is not there yet: it is waited for"
-		}
-		b.problem(j, "logpath", fmt.Errorf("%s %s", strings.Join(missing, ", "), what))
+	if j.Guessed && len(missing) < len(j.LogPath) {
+		return nil
 	}
-	return true
+	return missing
 }
 
 // ignored resolves a jail's ignoreip. What cannot be found out is a problem, but no reason to leave a

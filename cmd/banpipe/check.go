@@ -23,7 +23,8 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "load and compile the configuration, and say what would run",
 		Long: `check loads the configuration, compiles every filter, looks for every log, and prints what would run. It
-is strict where run is not: a missing log and a broken jail are errors. Nothing is changed.`,
+is strict where run is not: a broken jail is an error, and so is a log that is there and of another kind than its filter reads. A log
+that is not there is a warning, since the service waits for it. Nothing is changed.`,
 		Example: `  banpipe check
   banpipe check --config banpipe.toml --json`,
 		Args: atMost(0),
@@ -71,10 +72,18 @@ func checkWords(out io.Writer, built *configs.Built) error {
 
 // reads says in words what a jail looks at.
 func reads(j *configs.Jail) string {
+	words := strings.Join(j.LogPath, " ")
 	if match := j.Journal(); match != "" {
-		return "journal: " + match
+		words = "journal: " + match
 	}
-	return strings.Join(j.LogPath, " ")
+	switch {
+	case len(j.Waits) == 0:
+	case len(j.Waits) < len(j.LogPath):
+		words += " (not there yet: " + strings.Join(j.Waits, " ") + ")"
+	default:
+		words += " (not there yet)"
+	}
+	return words
 }
 
 // bans says in words what a jail does to an offender.
@@ -100,6 +109,7 @@ type checkedJail struct {
 	Filter   string   `json:"filter"`
 	LogPath  []string `json:"logpath"`
 	Journal  string   `json:"journalmatch,omitempty"` // instead of LogPath
+	WaitsFor []string `json:"waits_for,omitempty"`    // logs that are not there (yet), or "journal"
 	MaxRetry int      `json:"maxretry"`
 	FindTime float64  `json:"findtime_seconds"`
 	BanTime  float64  `json:"bantime_seconds"` // negative never ends
@@ -127,7 +137,7 @@ func checkJSON(out io.Writer, built *configs.Built, err error) error {
 		result.Warnings = mistakes(built.Warnings)
 		for _, j := range built.Jails {
 			result.Jails = append(result.Jails, checkedJail{
-				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, Journal: j.Journal(), MaxRetry: int(j.MaxRetry),
+				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, Journal: j.Journal(), WaitsFor: j.Waits, MaxRetry: int(j.MaxRetry),
 				FindTime: time.Duration(j.FindTime).Seconds(), BanTime: time.Duration(j.BanTime).Seconds(),
 				Ports: pipeline.PortsString(j.Port), Enforce: j.Enforce,
 			})

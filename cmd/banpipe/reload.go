@@ -30,6 +30,9 @@ func (s *service) reloadNow(ctx context.Context, confirm time.Duration) (control
 		return control.Reloaded{}, err
 	}
 	out := control.Reloaded{Jails: names(to.built), Notes: notes(old.cfg, cfg), Lifted: lifted(old, to)}
+	for _, w := range to.built.Warnings {
+		out.Notes = append(out.Notes, w.Error())
+	}
 	if confirm > 0 {
 		before := old
 		if s.trial != nil && s.confirms.Load() != nil {

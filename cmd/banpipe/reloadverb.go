@@ -54,7 +54,7 @@ itself, also if it was restarted meanwhile. The files are left as they are.`,
 				fmt.Fprintf(out, "%d bans lifted, which ignoreip covers now\n", r.Lifted)
 			}
 			for _, note := range r.Notes {
-				fmt.Fprintf(out, "note: %s\n", plain(note))
+				fmt.Fprintf(out, "note: %s\n", plainLines(note))
 			}
 			if r.ConfirmUntil != nil {
 				fmt.Fprintf(out, "on trial until %s: banpipe reload --yes keeps it\n", r.ConfirmUntil.Local().Format(time.RFC3339))
