@@ -117,6 +117,7 @@ type builder struct {
 	opts     BuildOptions
 	jails    []*Jail // copies
 	ignore   map[string][]netip.Prefix
+	trusted  map[string][]netip.Prefix
 	problems Errors
 	warnings Errors
 	odd      *foreignLogs
@@ -137,7 +138,7 @@ func (b *builder) choose() error {
 	if len(names) == 0 {
 		return Errors{{File: b.cfg.Path, Msg: "no jail is enabled", Hint: "set enabled = true in [jails.sshd], say, or name one with --jail sshd"}}
 	}
-	b.ignore = map[string][]netip.Prefix{}
+	b.ignore, b.trusted = map[string][]netip.Prefix{}, map[string][]netip.Prefix{}
 	for _, name := range slices.Compact(names) {
 		j := b.cfg.Jails[name]
 		if j == nil {
@@ -182,7 +183,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 	for _, j := range b.jails {
 		limits[j.Name] = pipeline.Jail{
 			MaxRetry: int(j.MaxRetry), FindTime: time.Duration(j.FindTime), BanTime: time.Duration(j.BanTime), Ports: j.Port,
-			Ignore: b.ignore[j.Name], BanSelf: !j.IgnoreSelf, Distinct: j.Distinct != "", Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
+			Ignore: b.ignore[j.Name], Trusted: b.trusted[j.Name], BanSelf: !j.IgnoreSelf, Distinct: j.Distinct != "", Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
 		}
 	}
 	own := b.opts.Own

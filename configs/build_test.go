@@ -212,9 +212,11 @@ type = "nftables"
 table = "other"
 [defaults]
 banaction = "nftables"
+trusted_proxies = "10.0.0.2"
 [jails.sshd]
 enabled = true
 enforce = false
+trusted_proxies = "known.example"
 ignoreself = false
 maxtracked = 10
 ignoreip = "192.0.2.0/24 known.example"
@@ -245,10 +247,12 @@ banaction = ["other", "nftables"]
 				netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.0/24"),
 				netip.MustParsePrefix("192.0.2.99/32"), netip.MustParsePrefix("192.0.2.98/32"),
 			},
+			Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32"), netip.MustParsePrefix("192.0.2.99/32"), netip.MustParsePrefix("192.0.2.98/32")},
 		},
 		"ufw": {
 			MaxRetry: 10, Distinct: true, FindTime: time.Hour, BanTime: -1, MaxTracked: 100_000,
-			Ignore: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			Ignore:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32")},
 		},
 	}
 	if !reflect.DeepEqual(window.Jails, want) || !reflect.DeepEqual(decide.Jails, want) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// parseIgnore reads one word of ignoreip: a prefix, or a name that has to be looked up when the pipeline
+// parseIgnore reads one word of ignoreip or trusted_proxies: a prefix, or a name that has to be looked up when the pipeline
 // is built ("file:PATH" or a host's).
 func parseIgnore(word string) (prefix netip.Prefix, name string, err error) {
 	if path, ok := strings.CutPrefix(word, "file:"); ok {
@@ -24,7 +24,7 @@ func parseIgnore(word string) (prefix netip.Prefix, name string, err error) {
 	if hostName(word) {
 		return prefix, word, nil
 	}
-	return prefix, "", mistake(`ignoreip takes addresses, networks ("192.168.0.0/16"), host names and "file:/path"`, "%q is none of them", word)
+	return prefix, "", mistake(`want addresses, networks ("192.168.0.0/16"), host names or "file:/path"`, "%q is none of them", word)
 }
 
 // parsePrefix reads an address or a network. Bits behind the mask are dropped ("127.0.0.1/8" is

@@ -32,11 +32,12 @@ type Jail struct {
 	// counts can be forged.
 	Spoofable bool `toml:"spoofable"`
 
-	IgnoreIP   List  `toml:"ignoreip"`   // never banned: addresses, networks, host names, file:PATH; a jail's add to the defaults'
-	IgnoreSelf bool  `toml:"ignoreself"` // this machine's addresses and default gateways are never banned
-	Port       Ports `toml:"port"`       // what a ban closes; none: all ports
-	BanAction  List  `toml:"banaction"`  // names of sinks
-	Enforce    bool  `toml:"enforce"`    // false: decide and report, ban nobody
+	IgnoreIP   List  `toml:"ignoreip"`        // never banned: addresses, networks, host names, file:PATH; a jail's add to the defaults'
+	Trusted    List  `toml:"trusted_proxies"` // proxies, never banned for what their clients do; written as IgnoreIP, and a jail's add to the defaults'
+	IgnoreSelf bool  `toml:"ignoreself"`      // this machine's addresses and default gateways are never banned
+	Port       Ports `toml:"port"`            // what a ban closes; none: all ports
+	BanAction  List  `toml:"banaction"`       // names of sinks
+	Enforce    bool  `toml:"enforce"`         // false: decide and report, ban nobody
 
 	LogTimezone Zone `toml:"logtimezone"` // of dates that name none; the machine's own if left out
 
@@ -102,6 +103,12 @@ func (j *Jail) check(v *value, errs *Errors, sinks map[string]Sink) {
 		if v.has("ignoreip") {
 			_, _, err := parseIgnore(word)
 			fail("ignoreip", err)
+		}
+	}
+	for _, word := range j.Trusted {
+		if v.has("trusted_proxies") {
+			_, _, err := parseIgnore(word)
+			fail("trusted_proxies", err)
 		}
 	}
 	for _, name := range j.BanAction {

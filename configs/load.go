@@ -176,6 +176,9 @@ func (c *Config) jail(d *decoder, name string, v *value) {
 	if v.has("ignoreip") {
 		j.IgnoreIP = append(slices.Clone(c.Defaults.IgnoreIP), j.IgnoreIP...)
 	}
+	if v.has("trusted_proxies") {
+		j.Trusted = append(slices.Clone(c.Defaults.Trusted), j.Trusted...)
+	}
 	if f != nil {
 		j.Loaded = j.overlay(f.Filter)
 	}

@@ -84,7 +84,7 @@ func TestLoadExample(t *testing.T) {
 		Name: "sshd", Enabled: true, Filter: "sshd",
 		JournalMatch: Lines{"_SYSTEMD_UNIT=ssh.service + _SYSTEMD_UNIT=sshd.service"},
 		MaxRetry:     3, FindTime: Duration(24 * time.Hour), BanTime: Duration(24 * time.Hour), MaxTracked: 100_000,
-		IgnoreIP: List{"127.0.0.0/8", "::1", "192.168.0.0/16"}, IgnoreSelf: true,
+		IgnoreIP: List{"127.0.0.0/8", "::1", "192.168.0.0/16"}, Trusted: List{}, IgnoreSelf: true,
 		Port: Ports{{First: 22, Last: 22}}, BanAction: List{"nftables"}, Enforce: true,
 	}
 	got := *sshd
@@ -95,8 +95,9 @@ func TestLoadExample(t *testing.T) {
 	if got, want := c.Sinks["nftables"], (Sink{Type: "nftables", Table: "banpipe", Hook: "prerouting", Priority: -300, Policy: "drop"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := c.Jails["nginx-404"].Loaded; len(got.FailRegex) != 1 || got.PrefRegex != "" || len(got.IgnoreRegex) != 0 || got.FailRegex[0].Line != 62 {
-		t.Errorf("got %+v, want the jail's own rule of line 62 alone", got)
+	before, _, _ := strings.Cut(Example(), "\nfailregex = ")
+	if got, line := c.Jails["nginx-404"].Loaded, strings.Count(before, "\n")+2; len(got.FailRegex) != 1 || got.PrefRegex != "" || len(got.IgnoreRegex) != 0 || got.FailRegex[0].Line != line {
+		t.Errorf("got %+v, want the jail's own rule of line %d alone", got, line)
 	}
 	if got := c.Jails["nginx-http-auth"].LogPath; !slices.Equal(got, List{"/var/log/nginx/*error.log"}) {
 		t.Errorf("got %v, want the path behind the name", got)

@@ -29,7 +29,7 @@ func (b *builder) jail(j *Jail) bool {
 	if !b.logs(j) {
 		off = true
 	}
-	b.ignored(j)
+	b.spared(j)
 	b.spoofable(j)
 	if off && !b.opts.Strict {
 		for _, p := range b.problems[before:] {
@@ -232,9 +232,15 @@ func (j *Jail) missing() (missing List) {
 	return missing
 }
 
-// ignored resolves a jail's ignoreip. What cannot be found out is a problem, but no reason to leave a
-// machine unprotected.
-func (b *builder) ignored(j *Jail) {
+// spared resolves a jail's ignoreip and trusted_proxies. What cannot be found out is a problem, but no reason to
+// leave a machine unprotected.
+func (b *builder) spared(j *Jail) {
+	b.ignore[j.Name] = b.addrs(j, "ignoreip", j.IgnoreIP)
+	b.trusted[j.Name] = b.addrs(j, "trusted_proxies", j.Trusted)
+}
+
+// addrs are the addresses and networks that the words of a key mean.
+func (b *builder) addrs(j *Jail, key string, words []string) (all []netip.Prefix) {
 	lookUp := b.opts.LookUp
 	if lookUp == nil {
 		lookUp = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -243,25 +249,26 @@ func (b *builder) ignored(j *Jail) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, word := range j.IgnoreIP {
+	for _, word := range words {
 		prefix, name, err := parseIgnore(word)
 		switch path, isFile := strings.CutPrefix(name, "file:"); {
 		case err != nil:
 		case isFile:
 			var prefixes []netip.Prefix
 			prefixes, err = ignoreFile(path)
-			b.ignore[j.Name] = append(b.ignore[j.Name], prefixes...)
+			all = append(all, prefixes...)
 		case name != "":
 			var addrs []netip.Addr
 			addrs, err = lookUp(ctx, name)
 			for _, a := range addrs {
-				b.ignore[j.Name] = append(b.ignore[j.Name], host(a))
+				all = append(all, host(a))
 			}
 		default:
-			b.ignore[j.Name] = append(b.ignore[j.Name], prefix)
+			all = append(all, prefix)
 		}
 		if err != nil {
-			b.problem(j, "ignoreip", err)
+			b.problem(j, key, err)
 		}
 	}
+	return all
 }

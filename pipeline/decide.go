@@ -17,12 +17,17 @@ import (
 // a ban that would be over already is not made. A live ban is made longer by the next one of its jail, never shorter.
 type Decide struct {
 	Jails   map[string]Jail       // by name
-	Own     func() []netip.Prefix // this machine's addresses and gateways; asked before every ban, so it should remember; nil: none
+	Own     func() []netip.Prefix // this machine's addresses, gateways and resolvers; asked at every batch and ban, so it should remember; nil: none
+	Proxies func() []Proxy        // what stands for others, beside each jail's Trusted; asked as often; nil: none
 	MaxBans int                   // live bans at most, the earliest end goes first; 0 means 1,000,000
 	Now     func() time.Time      // nil means time.Now
 	Logger  *zap.Logger           // nil means no logs
 
 	ignore  map[string]*prefixSet // by jail
+	trusted map[string]*prefixSet // by jail, of those that trust anybody
+	own     []netip.Prefix        // as Own last said
+	proxies []Proxy               // as Proxies last said
+	spared  spared                // proxies that went unbanned
 	live    map[banKey]liveBan
 	ends    endHeap
 	changed map[banKey]struct{} // since the last Save; nil if there is no store
@@ -55,6 +60,7 @@ func (d *Decide) Process(_ context.Context, b *Batch) error {
 		}
 		b.Actions = d.pass.restored(b.Actions, now)
 	}
+	d.follow(b, now)
 	for _, a := range d.orders {
 		d.order(b, a, now)
 	}
@@ -76,6 +82,13 @@ func (d *Decide) init() {
 	for name, j := range d.Jails {
 		d.ignore[name] = newPrefixSet(j.Ignore)
 	}
+	d.trusted = make(map[string]*prefixSet)
+	for name, j := range d.Jails {
+		if len(j.Trusted) > 0 {
+			d.trusted[name] = newPrefixSet(j.Trusted)
+		}
+	}
+	d.moved()
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()
 	}
@@ -111,6 +124,9 @@ func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 	}
 	if err := d.refuse(a, now); err != nil {
 		d.Logger.Debug("not banned", addrField(a.Prefix), zap.String("jail", a.Jail), zap.Int("hits", a.Hits), zap.Error(err))
+		if why := (*proxyError)(nil); errors.As(err, &why) {
+			d.spared.note(d.Logger, a, why, now)
+		}
 		return
 	}
 	a.Since = now
@@ -146,14 +162,19 @@ func refused(a Action, why error) error { return &RefusedError{Actions: []Action
 
 // refuse says why a prefix must not be banned: it is, or contains, an address that never is.
 func (d *Decide) refuse(a Action, now time.Time) error {
-	if p, ok := special.overlap(a.Prefix); ok {
-		return fmt.Errorf("%v is never banned (loopback, link-local, multicast or unspecified)", p)
+	if p, ok := special.overlap(a.Prefix); ok && p.Addr().IsLoopback() {
+		return &proxyError{p, whyLoopback}
+	} else if ok {
+		return fmt.Errorf("%v is never banned (link-local, multicast or unspecified)", p)
 	}
 	if err := d.pass.why(a.Prefix, now); err != nil {
 		return err
 	}
 	if a.Forced {
 		return nil
+	}
+	if err := d.trusts(a); err != nil { // before ignoreip, which says nothing of what the log should name
+		return err
 	}
 	if set := d.ignore[a.Jail]; set != nil {
 		if p, ok := set.overlap(a.Prefix); ok {
@@ -162,14 +183,7 @@ func (d *Decide) refuse(a Action, now time.Time) error {
 	} else if p, ok := d.ignoredByAny(a.Prefix); ok {
 		return fmt.Errorf("%v is in ignoreip", p)
 	}
-	if d.Own != nil && !d.Jails[a.Jail].BanSelf {
-		for _, p := range d.Own() {
-			if p.Overlaps(a.Prefix) {
-				return fmt.Errorf("%v is this machine's own address or its gateway", p)
-			}
-		}
-	}
-	return nil
+	return d.proxy(a)
 }
 
 // ignoredByAny is for bans that belong to no jail of the configuration: what one jail spares, no hand bans.

@@ -13,6 +13,7 @@ type Jail struct {
 	BanTime    time.Duration  // 0 means 10 minutes; negative never ends
 	Ports      []PortRange    // sorted and apart; nil: all ports
 	Ignore     []netip.Prefix // addresses that are never banned (ignoreip)
+	Trusted    []netip.Prefix // proxies, which are never banned for what their clients do (trusted_proxies)
 	BanSelf    bool           // Decide.Own does not protect from this jail (ignoreself = false)
 	Observe    bool           // decide and report, ban nobody (enforce = false)
 	Distinct   bool           // MaxRetry different values of Record.Key, not hits, lead to a ban

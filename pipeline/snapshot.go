@@ -18,6 +18,7 @@ type Snapshot struct {
 	Paused  time.Time // until when everybody passes; zero: nobody does
 	Allowed int       // addresses that pass
 	Late    *LateHit  // the last offender who went on in spite of his ban; nil: none
+	Spared  []Spared  // proxies that went unbanned, the latest first
 }
 
 // Snapshot may be called at any time; without a Run it says only what Stats has.
@@ -47,6 +48,7 @@ func (p *Pipeline) Snapshot() Snapshot {
 			if late := stage.Late(); late != nil {
 				s.Late = late
 			}
+			s.Spared = append(s.Spared, stage.Spared()...)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {

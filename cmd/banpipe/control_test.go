@@ -166,8 +166,8 @@ func TestVerbs(t *testing.T) {
 	s.says("(?s)198.51.100.9 is banned.* as part of 198.51.100.0/24", "why", "198.51.100.9")
 	s.says("(?s)unbanned 198.51.100.9\n.*it was not banned\n.*198.51.100.0/24, banned by jail manual, still keeps it out", "unban", "198.51.100.9")
 
-	s.refused("own address or its gateway", "ban", "10.9.0.1")
-	s.refused("own address or its gateway", "ban", "10.9.0.254")
+	s.refused("own address, its gateway", "ban", "10.9.0.1")
+	s.refused("own address, its gateway", "ban", "10.9.0.254")
 	s.refused("wider than", "ban", "11.0.0.0/7")
 	s.refused("wider than", "ban", "2001::/31")
 	s.refused("never banned", "ban", "127.0.0.1", "--force")

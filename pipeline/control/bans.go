@@ -143,7 +143,7 @@ func untilWords(until time.Time) string {
 	return " until " + until.Format(time.RFC3339)
 }
 
-// saves says what of the configuration keeps an address from being banned.
+// saves says what of the configuration, and of this machine, keeps an address from being banned.
 func (h *Handler) saves(p *pipeline.Pipeline, addr netip.Addr) []string {
 	all := []string{}
 	d := decideOf(p)
@@ -151,19 +151,33 @@ func (h *Handler) saves(p *pipeline.Pipeline, addr netip.Addr) []string {
 		return all
 	}
 	for name, j := range d.Jails {
-		for _, q := range j.Ignore {
-			if q, err := ParsePrefix(q.String()); err == nil && q.Contains(addr) {
-				all = append(all, fmt.Sprintf("jail %s: %s is in ignoreip", name, Word(q)))
+		for key, list := range map[string][]netip.Prefix{"ignoreip": j.Ignore, "trusted_proxies": j.Trusted} {
+			for _, q := range list {
+				if q, err := ParsePrefix(q.String()); err == nil && q.Contains(addr) {
+					all = append(all, fmt.Sprintf("jail %s: %s is in %s", name, Word(q), key))
+				}
 			}
 		}
 	}
 	slices.Sort(all)
+	if d.Proxies != nil {
+		for _, x := range d.Proxies() {
+			if x.Prefix.Contains(addr) {
+				all = append(all, fmt.Sprintf("%s %s", Word(x.Prefix), x.Why))
+			}
+		}
+	}
 	if d.Own != nil {
 		for _, q := range d.Own() {
 			if q.Contains(addr) {
-				all = append(all, "it is this machine's own address or its gateway")
+				all = append(all, "it is this machine's own address, its gateway or its resolver")
 				break
 			}
+		}
+	}
+	for _, x := range d.Spared() {
+		if x.Prefix.Contains(addr) {
+			all = append(all, x.String())
 		}
 	}
 	return all

@@ -180,6 +180,11 @@ func (h *Handler) warnings(s *Status, snap pipeline.Snapshot, dropErr error, now
 		say("%v goes on offending in jail %s although it has been banned since %s: its packets come another way (a proxy or CDN in front?); the kernel has dropped %d packets in all",
 			late.Addr, late.Jail, late.Since.Format(time.RFC3339), s.DroppedPackets)
 	}
+	for _, x := range snap.Spared {
+		if now.Sub(x.Last) < time.Hour {
+			say("%v", x)
+		}
+	}
 	if dropErr != nil {
 		say("what the kernel has dropped cannot be read: %v", dropErr)
 	}
