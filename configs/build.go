@@ -39,7 +39,8 @@ type BuildOptions struct {
 
 	Workers int                                                          // lines are matched by so many at once; 0 means one per processor
 	Store   pipeline.Store                                               // what outlives a restart; nil: nothing does
-	Own     func() []netip.Prefix                                        // this machine's addresses and gateways; nil means Own()
+	Own     func() []netip.Prefix                                        // this machine's addresses, gateways and resolvers; nil means Own()
+	Proxies func() []pipeline.Proxy                                      // what stands for others; nil means the bridges of this machine's containers, unless Own is set
 	LookUp  func(ctx context.Context, host string) ([]netip.Addr, error) // nil asks the resolver
 	Now     func() time.Time                                             // the clock of everything; nil means time.Now
 	Logger  *zap.Logger                                                  // nil means no logs
@@ -186,9 +187,13 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 			Ignore: b.ignore[j.Name], Trusted: b.trusted[j.Name], BanSelf: !j.IgnoreSelf, Distinct: j.Distinct != "", Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
 		}
 	}
-	own := b.opts.Own
+	own, proxies := b.opts.Own, b.opts.Proxies
 	if own == nil {
-		own = Own()
+		m := newMachine()
+		own = m.ownNow
+		if proxies == nil {
+			proxies = m.bridgesNow
+		}
 	}
 	p := b.programs
 	watch := &matchers.ShapeWatch{Programs: p.of, Foreign: b.foreign}
@@ -212,7 +217,7 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		}),
 		&matchers.Session{Programs: p.of},
 		&pipeline.Window{Jails: limits, Now: b.opts.Now},
-		&pipeline.Decide{Jails: limits, Own: own, Now: b.opts.Now, Logger: b.opts.Logger},
+		&pipeline.Decide{Jails: limits, Own: own, Proxies: proxies, Now: b.opts.Now, Logger: b.opts.Logger},
 	}
 	if slices.ContainsFunc(b.jails, func(j *Jail) bool { return j.Loaded.UseDNS == "yes" || j.Loaded.UseDNS == "warn" }) {
 		stages = slices.Insert(stages, 2, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session

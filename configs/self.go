@@ -1,118 +1,75 @@
 package configs
 
 import (
-	"bufio"
-	"encoding/binary"
-	"encoding/hex"
-	"io"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
 )
 
-// selfAge is how long Own's answer is remembered: the question is asked before every ban, and addresses
-// change by the hour.
-const selfAge = 10 * time.Second
-
-// Own returns a func for pipeline.Decide.Own: this machine's addresses and its default gateways, in the
-// network namespace of the calling thread, at most 10 s old. It may be called by several goroutines.
-// What cannot be found out is left out: a machine without IPv6 has no IPv6 routes to read.
-func Own() func() []netip.Prefix {
-	var (
-		mu    sync.Mutex
-		known []netip.Prefix
-		asked time.Time
-	)
-	return func() []netip.Prefix {
-		mu.Lock()
-		defer mu.Unlock()
-		if asked.IsZero() || time.Since(asked) > selfAge {
-			known, asked = slices.Concat(interfaces(), routes("route", gateways4), routes("ipv6_route", gateways6)), time.Now()
-		}
-		return known
-	}
-}
-
-func interfaces() []netip.Prefix {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	var own []netip.Prefix
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			own = append(own, host(p.Addr()))
-		}
-	}
-	return own
-}
-
-func host(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	return netip.PrefixFrom(a, a.BitLen())
-}
-
-// routes reads a file of /proc/net. thread-self and not self: a thread may be in another network namespace
-// than the process.
-func routes(name string, read func(io.Reader) []netip.Prefix) []netip.Prefix {
-	f, err := os.Open("/proc/thread-self/net/" + name)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	return read(f)
-}
-
+// How often a machine looks: at once when the kernel says that an address or a route has changed, else every
+// selfAge, since nobody tells of a new /etc/resolv.conf. On a router with a million routes, which change all
+// the time, reading takes no more than a twentieth of a core.
 const (
-	routeGateway = 0x2   // RTF_GATEWAY, linux/route.h
-	routeReject  = 0x200 // RTF_REJECT
+	selfAge   = 10 * time.Second
+	selfShare = 20
 )
 
-// gateways4 reads /proc/net/route: Iface, Destination, Gateway, Flags, RefCnt, Use, Metric, Mask; addresses
-// are numbers in the machine's own byte order.
-func gateways4(r io.Reader) []netip.Prefix {
-	var found []netip.Prefix
-	for s := bufio.NewScanner(r); s.Scan(); {
-		f := strings.Fields(s.Text())
-		if len(f) < 8 || f[1] != "00000000" || f[7] != "00000000" || !routed(f[3]) {
-			continue
-		}
-		n, err := strconv.ParseUint(f[2], 16, 32)
-		if err != nil {
-			continue
-		}
-		var b [4]byte
-		binary.NativeEndian.PutUint32(b[:], uint32(n))
-		found = append(found, host(netip.AddrFrom4(b)))
-	}
-	return found
+// A machine knows the one that it runs on: its addresses, default gateways and resolvers, and the networks of its containers, in the
+// network namespace of the thread that asks first. It may be used by several goroutines. What cannot be found out is
+// left out: a machine without IPv6 has no IPv6 routes to read.
+type machine struct {
+	mu      sync.Mutex
+	notices *notices // nil where the kernel tells nothing
+	own     []netip.Prefix
+	bridges []pipeline.Proxy
+	stale   bool          // the kernel says that something has changed since
+	asked   time.Time     // when it was last looked at
+	took    time.Duration // and how long that took
 }
 
-// gateways6 reads /proc/net/ipv6_route: destination and its length, source and its length, next hop,
-// metric, references, use, flags, device; addresses are 32 digits in network order.
-func gateways6(r io.Reader) []netip.Prefix {
-	var found []netip.Prefix
-	for s := bufio.NewScanner(r); s.Scan(); {
-		f := strings.Fields(s.Text())
-		if len(f) < 9 || strings.Trim(f[0], "0") != "" || f[1] != "00" || !routed(f[8]) {
-			continue
-		}
-		b, err := hex.DecodeString(f[4])
-		if err != nil || len(b) != 16 {
-			continue
-		}
-		found = append(found, host(netip.AddrFrom16([16]byte(b))))
-	}
-	return found
+// Own returns a func for pipeline.Decide.Own: this machine's addresses, its default gateways and its resolvers. The
+// answer is the same slice while nothing has changed, and 10 s old at most.
+func Own() func() []netip.Prefix { return newMachine().ownNow }
+
+func newMachine() *machine { return &machine{notices: openNotices()} }
+
+func (m *machine) ownNow() []netip.Prefix {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.look()
+	return m.own
 }
 
-// routed reports whether a route with these flags, in hexadecimal, leads over a gateway.
-func routed(flags string) bool {
-	n, err := strconv.ParseUint(flags, 16, 32)
-	return err == nil && n&routeGateway != 0 && n&routeReject == 0
+// bridgesNow is for pipeline.Decide.Proxies.
+func (m *machine) bridgesNow() []pipeline.Proxy {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.look()
+	return m.bridges
+}
+
+// look brings m up to date, if it is time to.
+func (m *machine) look() {
+	m.stale = m.notices.any() || m.stale
+	due := selfShare * m.took
+	if !m.stale {
+		due = max(due, selfAge)
+	}
+	start := time.Now()
+	if !m.asked.IsZero() && start.Sub(m.asked) < due {
+		return
+	}
+	own := slices.Concat(interfaces(), routes("route", gateways4), routes("ipv6_route", gateways6), resolvers(resolvFiles))
+	slices.SortFunc(own, netip.Prefix.Compare)
+	if own = slices.Compact(own); !slices.Equal(own, m.own) {
+		m.own = own
+	}
+	bridges := containerBridges()
+	if !slices.EqualFunc(bridges, m.bridges, func(a, b pipeline.Proxy) bool { return a.Prefix == b.Prefix && a.Why == b.Why }) {
+		m.bridges = bridges
+	}
+	m.asked, m.took, m.stale = start, time.Since(start), false
 }

@@ -37,7 +37,6 @@ func (e *proxyError) Error() string { return fmt.Sprintf("%v %s", e.prefix, e.wh
 const (
 	whyLoopback = "is never banned (loopback)"
 	whyTrusted  = "is in trusted_proxies"
-	whyOwn      = "is this machine's own address, its gateway or its resolver"
 )
 
 // trusts says that a prefix is, or holds, one of trusted_proxies; nil if it does not.
@@ -51,7 +50,7 @@ func (d *Decide) trusts(a Action) error {
 	return nil
 }
 
-// proxy says that a prefix is, or holds, something that stands for others; nil if it does not.
+// proxy says that a prefix is, or holds, something that stands for others, or this machine; nil if it does not.
 func (d *Decide) proxy(a Action) error {
 	j, known := d.Jails[a.Jail]
 	if d.Proxies != nil {
@@ -64,7 +63,7 @@ func (d *Decide) proxy(a Action) error {
 	if d.Own != nil && !j.BanSelf {
 		for _, p := range d.Own() {
 			if p.Overlaps(a.Prefix) {
-				return &proxyError{p, whyOwn}
+				return fmt.Errorf("%v is this machine's own address, its gateway or its resolver", p) // a gateway's multicasts are no client's
 			}
 		}
 	}
@@ -99,8 +98,8 @@ func (d *Decide) moved() bool {
 	return !same
 }
 
-// A Spared is a proxy, or this machine, that has offended often enough for a jail and is not banned: the log names it in
-// place of its clients, and those go free.
+// A Spared is a proxy that has offended often enough for a jail and is not banned: the log names it in place of its
+// clients, and those go free.
 type Spared struct {
 	Jail   string
 	Prefix netip.Prefix // what is never banned
@@ -117,7 +116,7 @@ func (s Spared) Cure() string {
 
 // String is a sentence for people.
 func (s Spared) String() string {
-	return fmt.Sprintf("jail %s would have banned %v, %d times by now, but %v %s: the log names a proxy in place of its clients, and those go free. Have it name them (%s)",
+	return fmt.Sprintf("jail %s would have banned %v, %d times by now, but %v %s. If the log names a proxy there in place of its clients, those go free; what cures it: %s",
 		s.Jail, s.Addr, s.Count, s.Prefix, s.Why, s.Cure())
 }
 

@@ -14,8 +14,8 @@ func banCommand() *cobra.Command {
 		Use:   "ban ADDR...",
 		Short: "ban addresses or networks by hand",
 		Long: `ban bans at once, and the ban outlives a crash when the verb says so. Without --for it lasts as long as the
-configuration's bantime, or that of the jail named with --jail, whose ports are used, too. It refuses this machine's own addresses and
-gateways, what is in ignoreip, the address that you are connected from over SSH, and networks wider than a /8, or a /32 of
+configuration's bantime, or that of the jail named with --jail, whose ports are used, too. It refuses this machine's own addresses,
+gateways, resolvers and container networks, what is in ignoreip or trusted_proxies, the address that you are connected from over SSH, and networks wider than a /8, or a /32 of
 IPv6; --force bans these all the same. Loopback and link-local addresses are never banned.`,
 		Example: `  banpipe ban 192.0.2.7
   banpipe ban 198.51.100.0/24 --for 1d --reason "scans from the whole network"
