@@ -90,9 +90,44 @@ func TestPassesRefused(t *testing.T) {
 }
 
 // A gateSink is a fakeSink that lets packets through.
-type gateSink struct{ fakeSink }
+type gateSink struct {
+	fakeSink
+	left []Action // of an earlier run
+}
 
-func (*gateSink) Gate() {}
+func (g *gateSink) Passing(context.Context) ([]Action, error) { return g.left, nil }
+
+// Without a state, whom the back end lets through is taken over, as its bans are.
+func TestPassesAreAdopted(t *testing.T) {
+	end := time.Now().Add(time.Hour).Truncate(time.Microsecond)
+	gate := &gateSink{fakeSink: fakeSink{name: "gate"}, left: []Action{
+		{Op: Allow, Prefix: netip.MustParsePrefix("192.0.2.7/32"), Until: end}, {Op: Pause, Until: end},
+	}}
+	store := &MemStore{}
+	p := &Pipeline{
+		Sources: []Source{&lines{name: "none", hang: true}},
+		Stages:  []Stage{&Window{}, &Decide{}},
+		Outputs: []Output{{Sink: gate}},
+		Store:   store,
+	}
+	for range 2 { // the second time the state has them
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		err := ErrNotRunning
+		for err == ErrNotRunning {
+			err = p.Do(t.Context(), byHand(Ban, "192.0.2.7/32", end).Actions...)
+		}
+		if s := p.Snapshot(); err == nil || !s.Paused.Equal(end) || s.Allowed != 1 {
+			t.Errorf("got %v and %+v, want one who is allowed and a pause", err, s)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		gate.left = nil
+	}
+}
 
 func ops(actions []Action) (all []Op) {
 	for _, a := range actions {

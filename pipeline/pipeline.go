@@ -73,10 +73,11 @@ type Keeper interface {
 }
 
 // A Gate is a Sink whose back end can let packets through in spite of bans: it is given Allow, Disallow, Pause and
-// Resume, too. No other sink sees those.
+// Resume, too. No other sink sees those. Passing is what its back end lets through now, as Allow and Pause; it is asked when
+// and as Adopter.Held is.
 type Gate interface {
 	Sink
-	Gate()
+	Passing(ctx context.Context) ([]Action, error)
 }
 
 // An Adopter is a Sink that can say what its back end holds: bans of an earlier run, each with the time

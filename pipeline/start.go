@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"go.uber.org/zap"
 )
@@ -74,24 +75,27 @@ func (r *run) resume(count func(iter.Seq2[[]byte, []byte]) iter.Seq2[[]byte, []b
 	return err
 }
 
-// adopt asks the sinks for the bans of an earlier run of which no state is left. An error ends the run:
-// a sink of which nobody knows what it holds would be emptied by its first Sync.
+// adopt asks the sinks for the bans of an earlier run of which no state is left, and for whom they let through. An error
+// ends the run: a sink of which nobody knows what it holds would be emptied by its first Sync.
 func (r *run) adopt(ctx context.Context, b *Batch) error {
 	for _, o := range r.boxes {
-		a, ok := o.Sink.(Adopter)
-		if !ok {
-			continue
+		var passing, held []Action
+		var err error
+		if g, ok := o.Sink.(Gate); ok {
+			passing, err = g.Passing(ctx)
 		}
-		held, err := a.Held(ctx)
+		if a, ok := o.Sink.(Adopter); ok && err == nil {
+			held, err = a.Held(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("sink %s: read the bans of an earlier run: %w", o.Sink.Name(), err)
 		}
-		for _, a := range held {
-			a.Op, a.Restored = Ban, true
+		for _, a := range slices.Concat(passing, held) {
+			a.Restored = true
 			b.Actions = append(b.Actions, a)
 		}
-		if len(held) > 0 {
-			o.log.Info("no saved state; bans taken over from the back end", zap.Int("bans", len(held)))
+		if len(passing)+len(held) > 0 {
+			o.log.Info("no saved state; what the back end holds is taken over", zap.Int("bans", len(held)), zap.Int("passes", len(passing)))
 		}
 	}
 	return nil

@@ -63,10 +63,6 @@ var (
 // Name is "nftables".
 func (*NFTables) Name() string { return "nftables" }
 
-// Gate implements pipeline.Gate: whoever is allowed passes by elements of sets before the bans, and a pause, too, which
-// the kernel ends by itself.
-func (*NFTables) Gate() {}
-
 func (n *NFTables) table() string { return cmp.Or(n.Table, "banpipe") }
 
 func (n *NFTables) log() *zap.Logger {

@@ -217,27 +217,56 @@ func (n *NFTables) count(s scope) (count int, ok bool, err error) {
 const restoredJail = "restored"
 
 // Held reads the bans that the kernel holds, of whatever run: Prefix, Ports, Until, and the jail "restored".
-func (n *NFTables) Held(ctx context.Context) ([]pipeline.Action, error) {
+func (n *NFTables) Held(ctx context.Context) (held []pipeline.Action, err error) {
+	err = n.read(ctx, parseScope, func(a pipeline.Action) {
+		a.Jail, a.Restored = restoredJail, true
+		held = append(held, a)
+	})
+	return held, err
+}
+
+// Passing reads who is let through. A pause has an element of each family; they end together.
+func (n *NFTables) Passing(ctx context.Context) (passing []pipeline.Action, err error) {
+	door := func(name string) (scope, bool) {
+		i := slices.IndexFunc(doors(), func(s scope) bool { return s.name() == name })
+		return doors()[max(i, 0)], i >= 0
+	}
+	var pause pipeline.Action
+	err = n.read(ctx, door, func(a pipeline.Action) {
+		a.Jail, a.Restored, a.Op = pipeline.Manual, true, pipeline.Allow
+		if a.Prefix.IsSingleIP() {
+			passing = append(passing, a)
+		} else if a.Until.After(pause.Until) {
+			pause, pause.Op, pause.Prefix = a, pipeline.Pause, netip.Prefix{}
+		}
+	})
+	if !pause.Until.IsZero() { // one without an end is not ours
+		passing = append(passing, pause)
+	}
+	return passing, err
+}
+
+// read gives each what is in our sets, those whose names parse.
+func (n *NFTables) read(ctx context.Context, parse func(name string) (scope, bool), each func(pipeline.Action)) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.connect(); err != nil {
-		return nil, explain(err)
+		return explain(err)
 	}
 	l, err := inspect(n.sock, &n.batch, n.table())
 	if err != nil || !l.exists {
-		return nil, explain(err)
+		return explain(err)
 	}
 	if err := l.foreign(n.table(), 0); err != nil {
-		return nil, err
+		return err
 	}
-	var held []pipeline.Action
 	for _, name := range l.sets {
-		s, ok := parseScope(name)
+		s, ok := parse(name)
 		if !ok {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		now := n.now()
 		found := make(map[netip.Addr]time.Duration)
@@ -246,18 +275,17 @@ func (n *NFTables) Held(ctx context.Context) ([]pipeline.Action, error) {
 			found[e.addr] = e.left
 			return !again
 		}); err != nil {
-			return nil, explain(err)
+			return explain(err)
 		}
 		for addr, left := range found {
 			a := s.action(pipeline.Ban, addr)
-			a.Jail, a.Restored = restoredJail, true
 			if left > 0 {
 				a.Until = now.Add(left)
 			}
-			held = append(held, a)
+			each(a)
 		}
 	}
-	return held, nil
+	return nil
 }
 
 // A Listing is what the kernel holds in our table.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -367,7 +368,7 @@ func TestKernelIsAdopted(t *testing.T) {
 	dir := t.TempDir()
 	log, config, state := filepath.Join(dir, "auth.log"), filepath.Join(dir, "banpipe.toml"), filepath.Join(dir, "banpipe.db")
 	write(t, log, "")
-	write(t, config, fmt.Sprintf("state_dir = %q\nsocket = \"\"\n[jails.sshd]\nenabled = true\nlogpath = %q\nbantime = \"1h\"\n", dir, log))
+	write(t, config, fmt.Sprintf("state_dir = %q\nsocket = \"%[1]s/sock\"\n[jails.sshd]\nenabled = true\nlogpath = %q\nbantime = \"1h\"\n", dir, log))
 	for i := range 5 {
 		appendTo(t, log, fmt.Sprintf("%s web1 sshd[811]: Failed password for root from 192.0.2.7 port %d ssh2\n", time.Now().Format("2006-01-02T15:04:05.000000-07:00"), 4711+i))
 	}
@@ -379,6 +380,11 @@ func TestKernelIsAdopted(t *testing.T) {
 	service := banpipe(t, "run", "--config", config)
 	if !within(5*time.Second, held) {
 		t.Fatalf("192.0.2.7 is not banned:\n%s", set())
+	}
+	for _, args := range [][]string{{"allow", "192.0.2.9", "--for", "2h"}, {"allow", "2001:db8::9"}, {"pause", "3h"}} {
+		if out, code := runVerb(t, append(args, "--config", config)...); code != 0 {
+			t.Fatalf("%v: %s", args, out)
+		}
 	}
 	second := exec.Command("/proc/self/exe", "run", "--config", config)
 	second.Args[0] = "banpipe"
@@ -399,6 +405,11 @@ func TestKernelIsAdopted(t *testing.T) {
 		}
 		if s := set(); !held() || !strings.Contains(s, "expires 59m") {
 			t.Errorf("%s: got\n%s\nwant 192.0.2.7 with the time that it had left", name, s)
+		}
+		out, _ := runVerb(t, "list", "--allowed", "--config", config)
+		status, _ := runVerb(t, "status", "--config", config)
+		if !regexp.MustCompile(`(?s)192.0.2.9 .* 1h59m.*2001:db8::9 .* ever `).MatchString(out) || !strings.Contains(status, "everything is paused until") {
+			t.Errorf("%s: got\n%s\n%s\nwant who is allowed, and the pause", name, out, status)
 		}
 	}
 }

@@ -65,7 +65,8 @@ type back struct {
 }
 
 func (*back) Name() string { return "back" }
-func (*back) Gate()        {}
+
+func (*back) Passing(context.Context) ([]pipeline.Action, error) { return nil, nil }
 
 func (k *back) Apply(_ context.Context, actions []pipeline.Action) error {
 	k.mu.Lock()
