@@ -158,6 +158,18 @@ func (l *ledger) holding(p netip.Prefix) (all []Action) {
 	return all
 }
 
+// paused says until when everybody passes; zero: nobody does.
+func (l *ledger) paused() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.held[target{op: Pause}] {
+		if !over(a, l.now()) {
+			return a.Until
+		}
+	}
+	return time.Time{}
+}
+
 // passes says until when everybody passes, and how many addresses do anyway.
 func (l *ledger) passes() (paused time.Time, allowed int) {
 	l.mu.Lock()

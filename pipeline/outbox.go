@@ -51,6 +51,22 @@ func (o *outbox) serves(jail string) bool {
 	return o.Jails == nil || jail == Manual || jail == "" || slices.Contains(o.Jails, jail) || o.orphan(jail)
 }
 
+// lifts reports whether a pause means that the sink holds nothing: one that cannot let packets through in spite of its
+// bans, and whose bans can be put back.
+func (o *outbox) lifts() bool {
+	_, gate := o.Sink.(Gate)
+	_, keeper := o.Sink.(Keeper)
+	return keeper && !gate && !o.Observe
+}
+
+// paused says until when the sink holds nothing; zero: it holds what is live.
+func (o *outbox) paused() time.Time {
+	if !o.lifts() {
+		return time.Time{}
+	}
+	return o.ledger.paused()
+}
+
 // wants reports whether the sink is told of such a target at all.
 func (o *outbox) wants(t target) bool {
 	_, gate := o.Sink.(Gate)
@@ -58,12 +74,15 @@ func (o *outbox) wants(t target) bool {
 }
 
 func (o *outbox) put(a Action) {
-	if !o.serves(a.Jail) || !o.wants(targetOf(a)) {
-		return
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.list(targetOf(a), a)
+	switch {
+	case a.Op.begin() == Pause && o.lifts():
+	case !o.serves(a.Jail) || !o.wants(targetOf(a)):
+		return
+	default:
+		o.list(targetOf(a), a)
+	}
 	o.signal()
 }
 
@@ -80,6 +99,14 @@ func (o *outbox) signal() {
 	case o.wake <- struct{}{}:
 	default:
 	}
+}
+
+// askResync has the back end brought to what is live.
+func (o *outbox) askResync() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.resync = true
+	o.signal()
 }
 
 func (o *outbox) close() {
@@ -109,14 +136,19 @@ func (o *outbox) stats() SinkStats {
 	s := o.state
 	s.Sink, s.Waiting = o.Sink.Name(), len(o.order)
 	_, s.Gate = o.Sink.(Gate)
+	s.Lifts = o.lifts()
 	return s
 }
 
-// take empties the outbox: what changed, as it stands now.
-func (o *outbox) take() (actions []Action, resync, closed bool) {
+// take empties the outbox: what changed, as it stands now. While the sink is paused there is nothing to tell it: it
+// is synchronised afterwards.
+func (o *outbox) take(paused bool) (actions []Action, resync, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, t := range o.order {
+		if paused {
+			break
+		}
 		a, ok := o.ledger.result(t, o.serves)
 		if !ok {
 			a = o.listed[t]
@@ -148,20 +180,25 @@ func (o *outbox) putBack(actions []Action) {
 func (o *outbox) deliver(ctx context.Context) error {
 	var wait backoff
 	var failing time.Time // since when, once closed
+	lifted := false // the last thing the sink was told is to hold nothing
 	for {
-		actions, resync, closed := o.take()
+		pause := o.paused()
+		if paused := !pause.IsZero(); paused != lifted {
+			lifted = paused
+			o.askResync()
+		}
+		actions, resync, closed := o.take(lifted)
 		if len(actions) == 0 && !resync {
 			if closed {
 				return nil
 			}
-			select {
-			case <-o.wake:
-				continue
-			case <-ctx.Done():
+			o.await(ctx, pause)
+			if ctx.Err() != nil {
 				return nil
 			}
+			continue
 		}
-		err := o.apply(ctx, actions, resync)
+		err := o.apply(ctx, actions, resync, lifted)
 		o.note(err)
 		if err == nil {
 			wait.reset()
@@ -181,10 +218,30 @@ func (o *outbox) deliver(ctx context.Context) error {
 	}
 }
 
-func (o *outbox) apply(ctx context.Context, actions []Action, resync bool) error {
+// await returns when there may be something to do: the outbox has changed, the pause is over, or ctx is done.
+func (o *outbox) await(ctx context.Context, pause time.Time) {
+	var over <-chan time.Time
+	if !pause.IsZero() {
+		// Timers stand still while the machine sleeps, and do not notice that the clock was set.
+		t := time.NewTimer(min(max(pause.Sub(o.ledger.now()), 0), time.Minute))
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-o.wake:
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+func (o *outbox) apply(ctx context.Context, actions []Action, resync, lifted bool) error {
 	var err error
 	if k, ok := o.Sink.(Keeper); ok && resync {
-		err = k.Sync(ctx, slices.Values(o.ledger.live(o.serves, o.wants)))
+		var live []Action
+		if !lifted {
+			live = o.ledger.live(o.serves, o.wants)
+		}
+		err = k.Sync(ctx, slices.Values(live))
 	} else {
 		err = o.Sink.Apply(ctx, actions)
 	}
@@ -214,9 +271,6 @@ func (o *outbox) watch(ctx context.Context, k Keeper) {
 			wait.reset()
 			o.log.Warn("somebody else changed the back end; live bans are put back")
 		}
-		o.mu.Lock()
-		o.resync = true
-		o.signal()
-		o.mu.Unlock()
+		o.askResync()
 	}
 }

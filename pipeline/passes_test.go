@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -167,4 +168,105 @@ func TestGate(t *testing.T) {
 	if got := ops(gate.all()); !slices.Contains(got, Disallow) || !slices.Contains(got, Resume) {
 		t.Errorf("gate: got %v, want all", got)
 	}
+}
+
+// A Keeper that cannot let packets through holds nothing for the time of a pause, over a restart too, and gets all back
+// afterwards: what was banned before it and within, less what was lifted.
+func TestPauseOfAKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{fakeSink: fakeSink{name: "k"}, flushed: make(chan struct{})}
+		p := &Pipeline{
+			Sources: []Source{&lines{name: "none", hang: true}},
+			Stages:  []Stage{&Window{}, &Decide{}},
+			Outputs: []Output{{Sink: k}},
+			Store:   &MemStore{},
+		}
+		var cancel func()
+		done := make(chan error, 1)
+		run := func() {
+			var ctx context.Context
+			ctx, cancel = context.WithCancel(t.Context())
+			go func() { done <- p.Run(ctx) }()
+			synctest.Wait()
+		}
+		do := func(op Op, addr string, until time.Time) {
+			t.Helper()
+			if err := p.Do(t.Context(), byHand(op, addr, until).Actions...); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		holds := func(when string, want ...string) {
+			t.Helper()
+			var got []string
+			k.mu.Lock()
+			for _, a := range k.held {
+				got = append(got, a.Prefix.Addr().String())
+			}
+			k.mu.Unlock()
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", when, got, want)
+			}
+		}
+		run()
+		do(Ban, "192.0.2.1/32", time.Time{})
+		do(Ban, "192.0.2.2/32", time.Time{})
+		do(Pause, "", time.Now().Add(time.Hour))
+		holds("paused")
+		do(Ban, "192.0.2.3/32", time.Time{})
+		do(Unban, "192.0.2.1/32", time.Time{})
+		holds("banned within")
+		k.flushed <- struct{}{}
+		synctest.Wait()
+		holds("somebody has changed it")
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		run()
+		holds("after a restart")
+		time.Sleep(61 * time.Minute)
+		synctest.Wait()
+		holds("over by itself", "192.0.2.2", "192.0.2.3")
+		do(Pause, "", time.Now().Add(time.Hour))
+		holds("paused again")
+		do(Resume, "", time.Time{})
+		holds("resumed", "192.0.2.2", "192.0.2.3")
+		do(Ban, "192.0.2.4/32", time.Time{})
+		holds("as ever", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A pause that ends while the sink is still lifting its bans is followed by all of them.
+func TestPauseOverWhileLifting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{fakeSink: fakeSink{name: "k"}, flushed: make(chan struct{})}
+		k.apply = func(_ int, actions []Action) error {
+			time.Sleep(time.Minute)
+			return nil
+		}
+		p := &Pipeline{Sources: []Source{&lines{name: "none", hang: true}}, Stages: []Stage{&Window{}, &Decide{}}, Outputs: []Output{{Sink: k}}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		synctest.Wait()
+		for _, b := range []*Batch{byHand(Ban, "192.0.2.1/32", time.Time{}), byHand(Pause, "", time.Now().Add(time.Second))} {
+			if err := p.Do(t.Context(), b.Actions...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if a, ok := k.holds("192.0.2.1/32"); !ok {
+			t.Errorf("got %v, want the ban back", a)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
 }

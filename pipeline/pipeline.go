@@ -65,7 +65,7 @@ type Sink interface {
 
 // A Keeper is a Sink whose back end others can change. Sync makes it hold exactly the live bans, at the
 // start and whenever Watch returns nil (somebody changed it). Apply and Sync are called by one
-// goroutine at a time, Watch by another one beside it.
+// goroutine at a time, Watch by another one beside it. For the time of a Pause a Keeper that is no Gate is made to hold nothing.
 type Keeper interface {
 	Sink
 	Sync(ctx context.Context, live iter.Seq[Action]) error

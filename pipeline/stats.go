@@ -46,6 +46,7 @@ type SinkStats struct {
 	Failing time.Time // since when it fails; zero: it works
 	Error   string    // how it fails
 	Gate    bool      // it can let packets through in spite of bans
+	Lifts   bool      // it cannot, and holds no bans while there is a pause
 }
 
 // StateStats is how the store is doing.

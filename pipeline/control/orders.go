@@ -242,8 +242,14 @@ func (h *Handler) everybody(ctx context.Context, o *Order, a pipeline.Action) (a
 	out := NewAction(a, h.now())
 	r := Result{Done: true, Action: &out, Notes: h.sinkNotes()}
 	for _, s := range h.Pipeline().Snapshot().Sinks {
-		if !s.Gate {
+		switch {
+		case s.Gate:
+		case !s.Lifts:
 			r.Notes = append(r.Notes, s.Sink+" cannot pause: its bans stay")
+		case a.Op == pipeline.Pause:
+			r.Notes = append(r.Notes, s.Sink+" is told to lift its bans, one by one, and gets them back afterwards")
+		default:
+			r.Notes = append(r.Notes, s.Sink+" gets its bans back, one by one")
 		}
 	}
 	return Results{Results: []Result{r}}, nil
