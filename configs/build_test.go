@@ -258,8 +258,12 @@ banaction = ["other", "nftables"]
 	if !reflect.DeepEqual(window.Jails, want) || !reflect.DeepEqual(decide.Jails, want) {
 		t.Errorf("got %+v, want %+v", window.Jails, want)
 	}
-	if got, want := Tables(cfg), []string{"banpipe", "other"}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	var held []string
+	for _, b := range BackEnds(cfg) {
+		held = append(held, b.Name+" "+b.Sink.Name())
+	}
+	if want := []string{"nftables nftables", "other nftables", "ufw ufw"}; !slices.Equal(held, want) {
+		t.Errorf("got %q, want %q", held, want)
 	}
 }
 

@@ -181,19 +181,6 @@ func (c *Config) sink(d *decoder, name string, v *value) {
 	c.Sinks[name] = s
 }
 
-// Tables names the tables of all nftables sinks of c, also of those that no jail uses: what may be left
-// of a run.
-func Tables(c *Config) []string {
-	var tables []string
-	for _, s := range c.Sinks {
-		if s.Type == "nftables" {
-			tables = append(tables, s.Table)
-		}
-	}
-	slices.Sort(tables)
-	return slices.Compact(tables)
-}
-
 // check looks at what types cannot say. v is the table that c was read from.
 func (c *Config) check(v *value, errs *Errors) {
 	oneOf(v.at("log"), errs, "log", "level", c.Log.Level, "debug", "info", "warn", "error")

@@ -180,7 +180,7 @@ func (o *outbox) putBack(actions []Action) {
 func (o *outbox) deliver(ctx context.Context) error {
 	var wait backoff
 	var failing time.Time // since when, once closed
-	lifted := false // the last thing the sink was told is to hold nothing
+	lifted := false       // the last thing the sink was told is to hold nothing
 	for {
 		pause := o.paused()
 		if paused := !pause.IsZero(); paused != lifted {

@@ -135,6 +135,21 @@ func (x *Exec) Sync(ctx context.Context, live iter.Seq[pipeline.Action]) error {
 	return x.apply(ctx, append(actions, bans...))
 }
 
+// Flush lifts all that the file remembers, and says how much that was. Without Unban it only forgets.
+func (x *Exec) Flush(ctx context.Context) (n int, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.open()
+	var all []pipeline.Action
+	for k, e := range x.book.entries {
+		a := e.action(k)
+		a.Op = pipeline.Unban
+		all = append(all, a)
+	}
+	err = x.apply(ctx, all)
+	return len(all) - len(x.book.entries), err
+}
+
 func (x *Exec) apply(ctx context.Context, actions []pipeline.Action) error {
 	if err := ctx.Err(); err != nil {
 		return err

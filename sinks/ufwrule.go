@@ -3,9 +3,14 @@ package sinks
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -194,4 +199,16 @@ func parseUFWMark(s string) (m ufwMark, ok bool) {
 		}
 	}
 	return m, m.String() == s
+}
+
+// Marked reports, without running ufw, whether rules may have our mark: ufw's files have comments in hexadecimal.
+func (u *UFW) Marked() bool {
+	mark := []byte("comment=" + hex.EncodeToString([]byte(ufwMarkPrefix)))
+	for _, name := range []string{"user.rules", "user6.rules"} {
+		text, err := os.ReadFile(filepath.Join(cmp.Or(u.Dir, "/etc/ufw"), name))
+		if bytes.Contains(text, mark) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
 }

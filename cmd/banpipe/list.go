@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"text/tabwriter"
@@ -27,7 +29,7 @@ func listCommand() *cobra.Command {
 		Use:   "list",
 		Short: "who is banned, by which jail, until when and why",
 		Long: `list shows the bans, sorted by their end. When no service answers, it reads the kernel, which knows addresses
-and ends, but neither jails nor reasons. With --json it prints one object per line.`,
+and ends, but neither jails nor reasons, and what ufw and programs of your own hold. With --json it prints one object per line.`,
 		Example: `  banpipe list
   banpipe list --jail sshd
   banpipe list --json | jq -r .prefix`,
@@ -43,8 +45,8 @@ and ends, but neither jails nor reasons. With --json it prints one object per li
 			var bans control.Bans
 			err := f.client().get(cmd.Context(), "/v1/bans?"+query.Encode(), &bans)
 			if errors.Is(err, errNoService) && !allowed && jail == "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: this is what the kernel holds\n", err)
-				bans.Bans, err = heldByKernel(cmd.Context(), f.config)
+				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: this is what the kernel and the other back ends hold\n", err)
+				bans.Bans, err = heldByBackEnds(cmd.Context(), f.config)
 			}
 			if err != nil {
 				return err
@@ -68,32 +70,47 @@ and ends, but neither jails nor reasons. With --json it prints one object per li
 	return cmd
 }
 
-// kernelSinks are the tables that may hold bans of ours, by whatever can be read of the configuration.
-func kernelSinks(config string) (all []*sinks.NFTables) {
+// backEnds are what may hold bans of ours, by whatever can be read of the configuration. A ufw without rules of ours is
+// left alone.
+func backEnds(config string) (all []configs.BackEnd) {
 	cfg, err := load(config)
 	if err != nil {
 		cfg = configs.Default()
 	}
-	for _, table := range configs.Tables(cfg) {
-		all = append(all, &sinks.NFTables{Table: table})
-	}
-	return all
+	return slices.DeleteFunc(configs.BackEnds(cfg), func(b configs.BackEnd) bool {
+		u, ok := b.Sink.(*sinks.UFW)
+		return ok && !u.Marked()
+	})
 }
 
-func heldByKernel(ctx context.Context, config string) (all []control.Action, err error) {
-	var held []pipeline.Action
-	for _, n := range kernelSinks(config) {
-		defer n.Close()
-		some, err := n.Held(ctx)
+// heldByBackEnds are the bans that are in force, each once. Only ufw and programs of the user's own know of jails.
+func heldByBackEnds(ctx context.Context, config string) (all []control.Action, err error) {
+	type key struct {
+		prefix netip.Prefix
+		ports  string
+	}
+	held := make(map[key]pipeline.Action)
+	for _, b := range backEnds(config) {
+		some, err := b.Sink.Held(ctx)
+		if c, ok := b.Sink.(io.Closer); ok {
+			c.Close()
+		}
 		if err != nil {
 			return nil, err
 		}
-		held = append(held, some...)
+		for _, a := range some {
+			k := key{a.Prefix, pipeline.PortsString(a.Ports)}
+			if _, kernel := b.Sink.(*sinks.NFTables); kernel {
+				a.Jail = ""
+			}
+			if before, ok := held[k]; ok && a.Jail == "" {
+				a.Jail = before.Jail
+			}
+			a.Restored, held[k] = false, a
+		}
 	}
-	slices.SortFunc(held, control.ByEnd)
 	now := time.Now()
-	for _, a := range held {
-		a.Jail, a.Restored = "", false
+	for _, a := range slices.SortedFunc(maps.Values(held), control.ByEnd) {
 		all = append(all, control.NewAction(a, now))
 	}
 	return all, nil

@@ -128,8 +128,22 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	for _, j := range built.Snapshot().Jails {
 		live += j.Live
 	}
+	if timed := timed(built); len(timed) > 0 {
+		log.Info("stopped: bans stay; those of some back ends end only when banpipe runs again; banpipe flush lifts all", zap.Int("bans", live), zap.Strings("no_end_by_themselves", timed))
+		return nil
+	}
 	log.Info("stopped: bans stay in the kernel and end by themselves; banpipe flush lifts them", zap.Int("bans", live))
 	return nil
+}
+
+// timed are the sinks whose bans banpipe has to end.
+func timed(b *configs.Built) (names []string) {
+	for _, o := range b.Outputs {
+		if e, ok := o.Sink.(*sinks.Expire); ok {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // clock is what "now" means: the clock, what --now says, or with --once the last date of the logs.

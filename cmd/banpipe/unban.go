@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +21,8 @@ func unbanCommand() *cobra.Command {
 		Use:   "unban ADDR... | --all",
 		Short: "lift bans, and forget what was counted",
 		Long: `unban lifts the bans of exactly these addresses or networks and forgets their offences, and says when a
-network that is banned still holds an address. When no service answers, it takes them out of the kernel directly; a service
-that starts later would put them back, if it still knows them.`,
+network that is banned still holds an address. When no service answers, it takes them out of the kernel directly, out of ufw, and
+out of what programs of your own hold; a service that starts later would put them back, if it still knows them.`,
 		Example: `  banpipe unban 192.0.2.7
   banpipe unban --all --jail sshd`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -31,8 +34,8 @@ that starts later would put them back, if it still knows them.`,
 			var r control.Results
 			err := f.client().post(cmd.Context(), "unban", o, &r)
 			if errors.Is(err, errNoService) && o.Jail == "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: taken out of the kernel directly\n", err)
-				r, err = unbanInKernel(cmd.Context(), f.config, o)
+				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: taken out of the kernel and the other back ends directly\n", err)
+				r, err = unbanDirectly(cmd.Context(), f.config, o)
 			}
 			if err != nil {
 				return err
@@ -51,8 +54,8 @@ that starts later would put them back, if it still knows them.`,
 	return cmd
 }
 
-// unbanInKernel takes addresses out of every set that holds them.
-func unbanInKernel(ctx context.Context, config string, o control.Order) (r control.Results, err error) {
+// unbanDirectly takes addresses out of every back end that holds them.
+func unbanDirectly(ctx context.Context, config string, o control.Order) (r control.Results, err error) {
 	asked := make(map[string]bool)
 	for _, s := range o.Addrs {
 		p, err := control.ParsePrefix(s)
@@ -61,12 +64,9 @@ func unbanInKernel(ctx context.Context, config string, o control.Order) (r contr
 		}
 		asked[p.String()] = false
 	}
-	for _, n := range kernelSinks(config) {
-		defer n.Close()
-		held, err := n.Held(ctx)
-		if err != nil {
-			return r, err
-		}
+	var errs []error
+	for _, b := range backEnds(config) { // all of them: somebody may be locked out
+		held, err := b.Sink.Held(ctx)
 		var out []pipeline.Action
 		for _, a := range held {
 			if _, ok := asked[a.Prefix.String()]; ok || o.All {
@@ -75,13 +75,22 @@ func unbanInKernel(ctx context.Context, config string, o control.Order) (r contr
 				asked[a.Prefix.String()] = true
 			}
 		}
-		if err := n.Apply(ctx, out); len(out) > 0 && err != nil {
-			return r, err
+		if len(out) > 0 {
+			err = b.Sink.Apply(ctx, out)
+		}
+		if c, ok := b.Sink.(io.Closer); ok {
+			c.Close()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sink %s: %w", b.Name, err))
 		}
 	}
-	for p, found := range asked {
+	if err := errors.Join(errs...); err != nil {
+		return r, err
+	}
+	for _, p := range slices.Sorted(maps.Keys(asked)) {
 		one := control.Result{Addr: address(p), Done: true}
-		if !found {
+		if !asked[p] {
 			one.Notes = []string{control.NotBanned}
 		}
 		r.Results = append(r.Results, one)

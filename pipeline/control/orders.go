@@ -106,7 +106,8 @@ const NotBanned = "it was not banned"
 // unban lifts bans and forgets what was counted.
 func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 	if o.All {
-		return h.unbanAll(ctx, o)
+		r, err := h.unbanAll(ctx, o)
+		return r, err
 	}
 	asked, err := o.prefixes()
 	if err != nil {
@@ -137,9 +138,10 @@ func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 }
 
 // unbanAll lifts every ban, or those of one jail, in pieces, so that other orders get their turn.
-func (h *Handler) unbanAll(ctx context.Context, o *Order) (any, error) {
+func (h *Handler) unbanAll(ctx context.Context, o *Order) (Results, error) {
+	out := Results{Results: []Result{}}
 	if len(o.Addrs) > 0 {
-		return nil, bad("unban: addresses and all of them at once")
+		return out, bad("unban: addresses and all of them at once")
 	}
 	var actions []pipeline.Action
 	for a := range h.Pipeline().Live() {
@@ -147,11 +149,10 @@ func (h *Handler) unbanAll(ctx context.Context, o *Order) (any, error) {
 			actions = append(actions, pipeline.Action{Op: pipeline.Unban, Prefix: a.Prefix, Jail: a.Jail, Reason: "by hand"})
 		}
 	}
-	out := Results{Results: []Result{}}
 	for len(actions) > 0 {
 		n := min(len(actions), 5000)
 		if err := h.do(ctx, actions[:n], nil); err != nil {
-			return nil, err
+			return out, err
 		}
 		for _, a := range actions[:n] {
 			out.Results = append(out.Results, Result{Addr: Word(a.Prefix), Done: true})
@@ -377,7 +378,7 @@ func (h *Handler) sinkNotes() (notes []string) {
 	return notes
 }
 
-// flush empties the back ends.
+// flush empties the kernel at once, and lifts every ban everywhere else.
 func (h *Handler) flush(ctx context.Context, _ *Order) (any, error) {
 	if h.Flush == nil {
 		return nil, errNotHere
@@ -386,7 +387,12 @@ func (h *Handler) flush(ctx context.Context, _ *Order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Results{Results: []Result{{Done: true, Notes: []string{fmt.Sprintf("%d tables removed; the next ban makes one anew", n)}}}}, nil
+	lifted, err := h.unbanAll(ctx, &Order{All: true})
+	if err != nil {
+		return nil, err
+	}
+	note := fmt.Sprintf("%d tables removed and %d bans lifted; the next ban makes a table anew", n, len(lifted.Results))
+	return Results{Results: []Result{{Done: true, Notes: []string{note}}}}, nil
 }
 
 func (h *Handler) reload(ctx context.Context, o *Order) (any, error) {
