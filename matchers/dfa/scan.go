@@ -1,0 +1,183 @@
+package dfa
+
+import "unicode/utf8"
+
+// A part scans lines for some rules of a set. A line goes through it so:
+//
+//	Head, Tail      a cell of the table for each byte, while it has no mark        run, lockstep
+//	a marked cell   makes a state, notes a match, or ends the line                 advance
+//	behind Tail     the newline or U+FFFD, and the end                             finish
+//
+// A line that nothing can match any more is not read on: most leave after a few bytes.
+type part struct {
+	cache *cache
+	limit int // bytes
+	opt   *Options
+	hits  *hits
+	stats Stats
+	lanes [laneCount]lane
+	work  work
+
+	steps, built int  // since the cache was empty
+	thrashed     bool // the part is to be split: what is left of work was not done
+}
+
+// A lane is a line on its way through the table.
+type lane struct {
+	line int // none if there is none
+	text []byte
+	tail bool // text is of the second piece
+	row  uint32
+}
+
+// work is which lines are still to be scanned.
+type work struct {
+	lines []Line
+	next  int
+	again []int // those that were on their way when a part was split
+}
+
+// take starts the next line in l.
+func (p *part) take(l *lane) bool {
+	w := &p.work
+	switch {
+	case len(w.again) > 0:
+		l.line = w.again[len(w.again)-1]
+		w.again = w.again[:len(w.again)-1]
+	case w.next < len(w.lines):
+		l.line = w.next
+		w.next++
+	default:
+		l.line = none
+		return false
+	}
+	l.text, l.tail = w.lines[l.line].Head, false
+	if cell := p.cache.begin(); !p.arrive(l, cell) {
+		return p.take(l)
+	}
+	return true
+}
+
+// scan does the work. It returns false if the part is to be split; what was not done is then in p.work.
+func (p *part) scan() bool {
+	if !p.opt.oneLane {
+		p.lockstep()
+	}
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		for !p.thrashed && (l.line != none || p.take(l)) {
+			p.run(l)
+		}
+	}
+	if !p.thrashed {
+		return true
+	}
+	for i := range p.lanes {
+		if l := &p.lanes[i]; l.line != none {
+			p.work.again = append(p.work.again, l.line)
+			l.line = none
+		}
+	}
+	return false
+}
+
+// run takes a line to its end; or, if the part is to be split, some way.
+func (p *part) run(l *lane) {
+	ascii := &p.cache.nfa.alphabet.ascii
+	for l.line != none && !p.thrashed {
+		table, text, row := p.cache.table, l.text, l.row
+		i := 0
+		for ; i < len(text); i++ {
+			cell := table[row+uint32(ascii[text[i]])]
+			if cell&slow != 0 {
+				break
+			}
+			row = cell
+		}
+		l.text, l.row = text[i:], row
+		p.steps += i
+		p.advance(l)
+	}
+}
+
+// advance takes a lane over what the table alone cannot: the end of a piece, or a symbol whose cell is marked.
+// It sets l.line to none when the line is done.
+func (p *part) advance(l *lane) {
+	if len(l.text) > 0 {
+		if symbol := p.symbol(l); !p.enter(l, symbol) && !p.thrashed {
+			l.line = none
+		}
+		return
+	}
+	line := &p.work.lines[l.line]
+	if !l.tail && len(line.Tail) > 0 {
+		l.tail, l.text = true, line.Tail
+		return
+	}
+	if p.finish(l, line); !p.thrashed {
+		l.line = none
+	}
+}
+
+// finish shows the rules what is behind a line.
+func (p *part) finish(l *lane, line *Line) {
+	a := p.cache.nfa.alphabet
+	last := a.rune('\n')
+	if line.Cut {
+		last = a.rune(utf8.RuneError)
+	}
+	if p.enter(l, last) {
+		p.enter(l, a.end)
+	}
+}
+
+// symbol reads the next rune of a lane. One may begin in the first piece and end in the second.
+func (p *part) symbol(l *lane) int {
+	a := p.cache.nfa.alphabet
+	if b := l.text[0]; b < utf8.RuneSelf {
+		l.text = l.text[1:]
+		return int(a.ascii[b])
+	}
+	if l.tail || utf8.FullRune(l.text) {
+		r, size := utf8.DecodeRune(l.text)
+		l.text = l.text[size:]
+		return a.rune(r)
+	}
+	var both [utf8.UTFMax]byte
+	tail := p.work.lines[l.line].Tail
+	n := copy(both[:], l.text)
+	r, size := utf8.DecodeRune(both[:n+copy(both[n:], tail)])
+	if size < n {
+		l.text = l.text[size:]
+	} else {
+		l.text, l.tail = tail[size-n:], true
+	}
+	return a.rune(r)
+}
+
+// enter takes a lane over a symbol and notes what has matched. It returns false where nothing can match any
+// more, or where the part is to be split.
+func (p *part) enter(l *lane, symbol int) bool {
+	p.steps++
+	cell := p.cache.table[l.row+uint32(symbol)]
+	if cell == unknown {
+		if !p.room() {
+			return false
+		}
+		cell = p.cache.step(l.row, symbol)
+	}
+	return p.arrive(l, cell)
+}
+
+// arrive puts a lane where a cell says.
+func (p *part) arrive(l *lane, cell uint32) bool {
+	l.row = cell &^ slow
+	if cell&slow == 0 {
+		return true
+	}
+	s := p.cache.state(l.row)
+	for _, rule := range p.cache.of(s.matched) {
+		p.hits.add(l.line, rule)
+	}
+	return !s.dead
+}

@@ -1,0 +1,155 @@
+package dfa
+
+import (
+	"fmt"
+	"hash/maphash"
+	"regexp/syntax"
+)
+
+// A Set is rules that are looked for together. It is immutable and may be shared by goroutines; each scans
+// with a Scanner of its own.
+//
+//	NewSet ─► Set ── NewScanner ─► Scanner ── Scan(lines) ─► for each line: which rules match
+//	          │                    │
+//	          │ sources, parsed    │ parts: an automaton each, that makes its states as lines need them
+//	          └ groups: an nfa     └ alone: rules that package regexp runs, since no automaton pays for them
+//	            each, by default one or two
+type Set struct {
+	sources []string // as they were given
+	exprs   []*syntax.Regexp
+	groups  []*nfa
+	opt     Options
+}
+
+// Options change what a Scanner may use. The zero value is good.
+type Options struct {
+	Cache int // bytes of states, of all parts of a Scanner together; 0 means 8 MiB
+
+	oneLane bool // no lockstep: the slow twin
+	noSplit bool // a part that thrashes stays as it is
+	rows    int  // states of a part; 0 means as many as fit in Cache
+}
+
+// A Line is a text in two pieces, as it is left when its date was cut out. The rules see both as one, with a
+// newline behind it; of a line whose end was lost they see U+FFFD there, so that $ does not match.
+type Line struct {
+	Head, Tail []byte
+	Cut        bool
+}
+
+// NewSet compiles rules, in the syntax of package regexp. The error names the rule that has none.
+func NewSet(rules []string, opt Options) (*Set, error) {
+	s := &Set{sources: rules, opt: opt}
+	for i, r := range rules {
+		re, err := parse(r)
+		if err != nil {
+			return nil, fmt.Errorf("rule %d: %w", i, err)
+		}
+		s.exprs = append(s.exprs, re)
+	}
+	for _, group := range s.grouped() {
+		s.groups = append(s.groups, newNFA(s.exprs, group))
+	}
+	return s, nil
+}
+
+// A Scanner runs a Set over lines. It is for one goroutine.
+type Scanner struct {
+	set   *Set
+	parts []*part
+	alone []alone
+	hits  hits
+	stats Stats
+	seed  uint64
+	text  []byte // a line in one piece
+}
+
+// Stats is what a Scanner has done.
+type Stats struct {
+	Steps   int // symbols that were looked at, by each part
+	Visits  int // of instructions, to make states
+	States  int // that were made
+	Flushes int // of a cache that was full
+	Splits  int // of a part that thrashed
+	Alone   int // rules that have left the automata; package regexp runs them
+}
+
+// NewScanner makes a Scanner with empty caches.
+func (s *Set) NewScanner() *Scanner {
+	sc := &Scanner{set: s, hits: hits{words: (len(s.exprs) + 63) / 64}, seed: maphash.String(maphash.MakeSeed(), "")}
+	for _, g := range s.groups {
+		sc.parts = append(sc.parts, sc.newPart(g, max(sc.limit()/len(s.groups), minCache)))
+	}
+	return sc
+}
+
+// Scan finds the rules that match each of lines: see Hit and Rules. What it has found is good until the next
+// call.
+func (s *Scanner) Scan(lines []Line) {
+	s.hits.reset(len(lines))
+	for _, p := range s.parts {
+		p.work = work{lines: lines}
+	}
+	for i := 0; i < len(s.parts); {
+		if s.parts[i].scan() {
+			i++
+		} else {
+			s.split(i)
+		}
+	}
+	s.scanAlone(lines)
+}
+
+// Hit reports whether a rule matches line i of the last Scan.
+func (s *Scanner) Hit(i int) bool { return s.hits.any[i] }
+
+// Rules is a bit for each rule that matches line i of the last Scan.
+func (s *Scanner) Rules(i int) []uint64 { return s.hits.bits[i*s.hits.words : (i+1)*s.hits.words] }
+
+// Stats is what was done so far.
+func (s *Scanner) Stats() Stats {
+	all := s.stats
+	for _, p := range s.parts {
+		all.Steps += p.stats.Steps + p.steps
+		all.States += p.stats.States
+		all.Flushes += p.stats.Flushes
+		all.Visits += p.cache.visits
+	}
+	return all
+}
+
+// Alone lists the rules that have left the automata.
+func (s *Scanner) Alone() []int {
+	var rules []int
+	for _, a := range s.alone {
+		rules = append(rules, a.rule)
+	}
+	return rules
+}
+
+// hits is a row of bits for each line.
+type hits struct {
+	words int
+	bits  []uint64
+	any   []bool
+}
+
+func (h *hits) reset(lines int) {
+	for i, hit := range h.any {
+		if hit {
+			clear(h.bits[i*h.words : (i+1)*h.words])
+		}
+	}
+	clear(h.any)
+	for len(h.any) < lines {
+		h.any = append(h.any, false)
+	}
+	for len(h.bits) < lines*h.words {
+		h.bits = append(h.bits, 0)
+	}
+}
+
+func (h *hits) add(line int, rule int32) {
+	h.any[line] = true
+	h.bits[line*h.words+int(rule)/64] |= 1 << (rule % 64)
+}

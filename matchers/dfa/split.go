@@ -1,0 +1,99 @@
+package dfa
+
+import (
+	"regexp"
+	"slices"
+)
+
+// The states of rules that may begin anywhere and have .* in them multiply: foo.*bar with nine others like
+// it has one for each choice of what was seen so far. Apart they add up:
+//
+//	at first   anchored and harmless rules together, the others by four
+//	a part that thrashes     ─►  two parts with half its rules and half its cache
+//	a rule that thrashes     ─►  package regexp, line by line
+//	more than 64 parts       ─►  package regexp for all rules of the last one
+//
+// A split stays: the same lines will come again. The lines that were on their way start again in both halves.
+
+// grouped is which rules are together at first.
+func (s *Set) grouped() [][]int {
+	const together = 4
+	var groups [][]int
+	var tame, floating []int
+	for i, re := range s.exprs {
+		if !anchored(re) && wild(re) {
+			floating = append(floating, i)
+		} else {
+			tame = append(tame, i)
+		}
+	}
+	if len(tame) > 0 {
+		groups = append(groups, tame)
+	}
+	for g := range slices.Chunk(floating, together) {
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+func (s *Scanner) newPart(n *nfa, limit int) *part {
+	p := &part{cache: newCache(n, s.seed), limit: limit, opt: &s.set.opt, hits: &s.hits}
+	for i := range p.lanes {
+		p.lanes[i].line = none
+	}
+	return p
+}
+
+// split puts two parts in the place of part i, or none.
+func (s *Scanner) split(i int) {
+	p := s.parts[i]
+	s.stats.Steps += p.stats.Steps + p.steps
+	s.stats.States += p.stats.States
+	s.stats.Flushes += p.stats.Flushes
+	s.stats.Visits += p.cache.visits
+	rules := p.cache.nfa.rules
+	if len(rules) == 1 || len(s.parts) >= maxParts {
+		for _, r := range rules {
+			s.alone = append(s.alone, alone{r, regexp.MustCompile(s.set.sources[r])})
+		}
+		s.parts = slices.Delete(s.parts, i, i+1)
+		return
+	}
+	s.stats.Splits++
+	var halves [2]*part
+	for h, half := range [...][]int{rules[:len(rules)/2], rules[len(rules)/2:]} {
+		halves[h] = s.newPart(newNFA(s.set.exprs, half), max(p.limit/2, minCache))
+		halves[h].work = work{lines: p.work.lines, next: p.work.next, again: slices.Clone(p.work.again)}
+	}
+	s.parts = slices.Replace(s.parts, i, i+1, halves[:]...)
+}
+
+// alone is a rule that package regexp runs.
+type alone struct {
+	rule int
+	re   *regexp.Regexp
+}
+
+// scanAlone runs the rules that have left the automata.
+func (s *Scanner) scanAlone(lines []Line) {
+	if len(s.alone) == 0 {
+		return
+	}
+	for i := range lines {
+		s.text = lines[i].join(s.text[:0])
+		for _, a := range s.alone {
+			if a.re.Match(s.text) {
+				s.hits.add(i, int32(a.rule))
+			}
+		}
+	}
+}
+
+// join appends a line in one piece, with what is behind it.
+func (l *Line) join(to []byte) []byte {
+	to = append(append(to, l.Head...), l.Tail...)
+	if l.Cut {
+		return append(to, "\uFFFD"...)
+	}
+	return append(to, '\n')
+}
