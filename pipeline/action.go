@@ -21,13 +21,15 @@ const (
 	Disallow // no longer
 	Pause    // everybody passes; jails go on counting and banning, so that all is as it should be afterwards
 	Resume   // no longer
+	Hold     // Jail bans nobody: its breaker has tripped
+	Release  // no longer
 )
 
-var opNames = [...]string{"ban", "unban", "allow", "disallow", "pause", "resume"}
+var opNames = [...]string{"ban", "unban", "allow", "disallow", "pause", "resume", "hold", "release"}
 
 func (o Op) String() string { return opNames[o%Op(len(opNames))] }
 
-// Ends reports whether o ends something: Unban, Disallow, Resume.
+// Ends reports whether o ends something: Unban, Disallow, Resume, Release.
 func (o Op) Ends() bool { return o&1 == 1 }
 
 // begin is the Op that begins what o begins or ends.
@@ -58,12 +60,12 @@ func (r PortRange) String() string {
 // An Action is what the sinks are asked to do.
 type Action struct {
 	Op       Op
-	Prefix   netip.Prefix // masked; one host is a /32 or a /128; none in Pause and Resume
+	Prefix   netip.Prefix // masked; one host is a /32 or a /128; none in Pause, Resume, Hold and Release
 	Ports    []PortRange  // sorted, apart from one another, shared and never changed; nil: all ports
 	Jail     string       // Manual for a ban by hand; "" in an Unban means every jail
 	Since    time.Time    // when it was decided, by the clock; zero: nobody knows, or not yet
 	Until    time.Time    // when it ends; zero: never
-	Hits     int          // the offences that led to it; 0 by hand
+	Hits     int          // the offences that led to it, whatever they weigh; 0 by hand
 	Observe  bool         // decided and reported, never sent to a back end (enforce = false)
 	Restored bool         // it was in force before this run began
 	Forced   bool         // by hand, in spite of ignoreip and of Decide.Own

@@ -69,12 +69,12 @@ type late struct {
 }
 
 // note is called for offences that would lead to a ban which is there already.
-func (l *late) note(a Action, held liveBan, at time.Time) {
-	if held.observe || held.since == 0 || at.Unix()-held.since < int64(lateAfter/time.Second) {
+func (l *late) note(r *Record, held liveBan) {
+	if held.observe || held.since == 0 || r.Time.Unix()-held.since < int64(lateAfter/time.Second) {
 		return
 	}
 	l.count++
-	l.latest.Store(&LateHit{a.Jail, a.Prefix.Addr(), time.Unix(held.since, 0), at, l.count})
+	l.latest.Store(&LateHit{r.Jail, r.Addr, time.Unix(held.since, 0), r.Time, l.count})
 }
 
 // Late is the latest such address; nil if there was none. It may be called at any time.

@@ -15,27 +15,40 @@ import (
 //
 // A ban lasts from the offence that completed it, not from now: a backlog is judged as it happened, and
 // a ban that would be over already is not made. A live ban is made longer by the next one of its jail, never shorter.
+//
+// What is banned is the address with its network, as Jail.Network has it, and with its neighbours if Jail.Aggregate says
+// so; but no prefix ever holds an address that is never banned: then it is the address alone.
 type Decide struct {
-	Jails   map[string]Jail       // by name
-	Own     func() []netip.Prefix // this machine's addresses, gateways and resolvers; asked at every batch and ban, so it should remember; nil: none
-	Proxies func() []Proxy        // what stands for others, beside each jail's Trusted; asked as often; nil: none
-	MaxBans int                   // live bans at most, the earliest end goes first; 0 means 1,000,000
-	Now     func() time.Time      // nil means time.Now
-	Logger  *zap.Logger           // nil means no logs
+	Jails        map[string]Jail       // by name
+	Own          func() []netip.Prefix // this machine's addresses, gateways and resolvers; asked at every batch and ban, so it should remember; nil: none
+	Proxies      func() []Proxy        // what stands for others, beside each jail's Trusted; asked as often; nil: none
+	MaxBans      int                   // live bans at most, the earliest end goes first; 0 means 1,000,000
+	Memory       time.Duration         // how long after its last ban an offender counts as one; 0 means 90 days
+	MaxOffenders int                   // that are remembered, some 200 bytes each, where a jail has an Escalation; 0 means 200,000
+	Now          func() time.Time      // nil means time.Now
+	Logger       *zap.Logger           // nil means no logs
 
-	ignore  map[string]*prefixSet // by jail
-	trusted map[string]*prefixSet // by jail, of those that trust anybody
-	own     []netip.Prefix        // as Own last said
-	proxies []Proxy               // as Proxies last said
-	spared  spared                // proxies that went unbanned
-	live    map[banKey]liveBan
-	ends    endHeap
-	changed map[banKey]struct{} // since the last Save; nil if there is no store
-	pass    passes              // who is let through
-	counts  counts              // of live bans, by jail, for other goroutines
-	late    late                // offences that went on
-	restore bool                // the next batch carries the loaded bans
-	orders  []Action            // scratch: the actions that came with the batch
+	jails    map[string]*Jail      // those of Jails: they are large
+	ignore   map[string]*prefixSet // by jail
+	trusted  map[string]*prefixSet // by jail, of those that trust anybody
+	own      []netip.Prefix        // as Own last said
+	proxies  []Proxy               // as Proxies last said
+	spared   spared                // proxies that went unbanned
+	live     map[banKey]liveBan
+	widths   widths // of live
+	ends     endHeap
+	changed  map[banKey]struct{} // since the last Save; nil if there is no store
+	pass     passes              // who is let through
+	logins   logins              // who has logged in
+	past     offenders           // who was banned before
+	pasts    bool                // all jails have a past, since one counts those of all
+	crowds   neighbours
+	breakers map[string]*breaker // by jail
+	repeats  recidives
+	counts   counts   // of live bans, by jail, for other goroutines
+	late     late     // offences that went on
+	restore  bool     // the next batch carries the loaded bans
+	orders   []Action // scratch: the actions that came with the batch
 }
 
 // Live is how many bans of jail are live, those of jails that only observe too. It may be called at any time.
@@ -49,6 +62,7 @@ func (d *Decide) Process(_ context.Context, b *Batch) error {
 	d.init()
 	now := d.now()
 	d.expire(now)
+	d.past.expire(now)
 	d.orders = append(d.orders[:0], b.Actions...)
 	b.Actions = b.Actions[:0]
 	if d.restore {
@@ -61,12 +75,16 @@ func (d *Decide) Process(_ context.Context, b *Batch) error {
 		b.Actions = d.pass.restored(b.Actions, now)
 	}
 	d.follow(b, now)
+	d.closeBreakers(b, "", false, now)
 	for _, a := range d.orders {
 		d.order(b, a, now)
 	}
-	for i := range b.Records {
-		if r := &b.Records[i]; r.Kind == Hit {
+	for i := 0; i < len(b.Records); i++ { // judge adds to them
+		switch r := &b.Records[i]; r.Kind {
+		case Hit:
 			d.judge(b, r, now)
+		case Login:
+			d.login(b, r, now)
 		}
 	}
 	return nil
@@ -76,11 +94,13 @@ func (d *Decide) init() {
 	if d.live != nil {
 		return
 	}
-	d.live = make(map[banKey]liveBan)
+	d.live, d.crowds, d.breakers = make(map[banKey]liveBan), make(neighbours), make(map[string]*breaker)
+	d.past.memory, d.past.most = orDefault(d.Memory, 90*24*time.Hour), orDefault(d.MaxOffenders, 200_000)
 	d.counts.start()
-	d.ignore = make(map[string]*prefixSet, len(d.Jails))
+	d.ignore, d.jails = make(map[string]*prefixSet, len(d.Jails)), make(map[string]*Jail, len(d.Jails))
 	for name, j := range d.Jails {
-		d.ignore[name] = newPrefixSet(j.Ignore)
+		d.ignore[name], d.jails[name] = newPrefixSet(j.Ignore), &j
+		d.pasts = d.pasts || j.Escalation != nil && j.Escalation.OverallJails
 	}
 	d.trusted = make(map[string]*prefixSet)
 	for name, j := range d.Jails {
@@ -89,6 +109,7 @@ func (d *Decide) init() {
 		}
 	}
 	d.moved()
+	d.repeats.init(d)
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()
 	}
@@ -103,34 +124,94 @@ func (d *Decide) now() time.Time {
 
 // judge bans the address of a hit that completed its jail's maxretry.
 func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
-	j, ok := d.Jails[r.Jail]
-	if !ok || r.Hits < j.maxRetry() {
+	j := d.jails[r.Jail]
+	if j == nil || r.Hits < j.maxRetry() {
 		return
 	}
-	a := Action{
-		Op: Ban, Jail: r.Jail, Ports: j.Ports, Hits: r.Hits, Observe: j.Observe,
-		Prefix: netip.PrefixFrom(r.Addr, r.Addr.BitLen()),
-		Reason: fmt.Sprintf("%d hits in %v", r.Hits, j.findTime()),
-	}
-	if j.banTime() > 0 {
-		a.Until = r.Time.Add(j.banTime()).Truncate(time.Microsecond) // as it is saved
-	}
-	old, held := d.live[banKey{a.Jail, a.Prefix}]
-	if held && !d.pass.paused(now) {
-		d.late.note(a, old, r.Time)
-	}
-	if over(a, now) || held && !outlasts(a.Until, old.until) {
-		return
-	}
-	if err := d.refuse(a, now); err != nil {
-		d.Logger.Debug("not banned", addrField(a.Prefix), zap.String("jail", a.Jail), zap.Int("hits", a.Hits), zap.Error(err))
-		if why := (*proxyError)(nil); errors.As(err, &why) {
-			d.spared.note(d.Logger, a, why, now)
+	a := Action{Op: Ban, Jail: r.Jail, Ports: j.Ports, Hits: orDefault(r.Offences, r.Hits), Observe: j.Observe, Reason: j.reason(r)}
+	for p := range d.widths.around(hostPrefix(r.Addr)) {
+		if old, held := d.live[banKey{r.Jail, p}]; held {
+			a.Prefix = p
+			d.prolong(b, a, j, old, r, now)
+			return
 		}
+	}
+	if err := d.widen(&a, j, r.Addr, now); err != nil {
+		d.unbanned(a, err, now)
+		return
+	}
+	k := banKey{a.Jail, a.Prefix}
+	count := d.past.before(k, d.jails, j.overall())
+	a.Until = j.end(r.Time, count)
+	if over(a, now) || d.held(b, j, a, r.Time, now) {
 		return
 	}
 	a.Since = now
 	d.ban(b, a)
+	if j.Escalation != nil {
+		d.past.note(k, count+1, a.Until)
+	} else if d.pasts {
+		d.past.note(k, 1, a.Until) // as fail2ban has it
+	}
+	if !j.CountsBans {
+		d.repeats.count(b, *r, a.Observe, now)
+	}
+}
+
+// prolong makes a live ban longer that did not keep its offender from going on.
+func (d *Decide) prolong(b *Batch, a Action, j *Jail, old liveBan, r *Record, now time.Time) {
+	if !d.pass.paused(now) {
+		d.late.note(r, old)
+	}
+	count := max(0, d.past.before(banKey{a.Jail, a.Prefix}, d.jails, false)-1) // as when it began
+	if a.Until = j.end(r.Time, count); over(a, now) || !outlasts(a.Until, old.until) {
+		return
+	}
+	if err := d.refuse(a, now); err != nil {
+		d.unbanned(a, err, now)
+		return
+	}
+	a.Since = now
+	d.ban(b, a)
+}
+
+// unbanned says why somebody is not banned.
+func (d *Decide) unbanned(a Action, why error, now time.Time) {
+	say := d.Logger.Debug
+	if login := (*LoginError)(nil); errors.As(why, &login) {
+		say = d.Logger.Info
+	}
+	say("not banned", addrField(a.Prefix), zap.String("jail", a.Jail), zap.Int("hits", a.Hits), zap.Error(why))
+	if proxy := (*proxyError)(nil); errors.As(why, &proxy) {
+		d.spared.note(d.Logger, a, proxy, now)
+	}
+}
+
+// widen sets a's prefix to the widest one that may be banned for an address: its own, its network's or that of many
+// neighbours. The reason says what stood in the way of a wider one. The error says why the address itself is not banned.
+func (d *Decide) widen(a *Action, j *Jail, addr netip.Addr, now time.Time) error {
+	a.Prefix = hostPrefix(addr)
+	if err := d.refuse(*a, now); err != nil {
+		return err
+	}
+	try := func(p netip.Prefix, reason string) {
+		wider := *a
+		wider.Prefix = p
+		if err := d.refuse(wider, now); err != nil {
+			a.Reason += fmt.Sprintf("; not all of %v: %v", p, err)
+			return
+		}
+		a.Prefix, a.Reason = p, a.Reason+reason
+	}
+	if network := j.Network(addr); network != a.Prefix {
+		try(network, "")
+	}
+	if crowd, ok := j.Aggregate.of(a.Prefix); ok {
+		if n := d.crowds[banKey{a.Jail, crowd}] + 1; n >= j.Aggregate.After {
+			try(crowd, fmt.Sprintf(", the %dth ban in %v", n, crowd))
+		}
+	}
+	return nil
 }
 
 // order carries out what did not come from a log: an action by hand, or a ban taken over from a back end.
@@ -139,6 +220,8 @@ func (d *Decide) order(b *Batch, a Action, now time.Time) {
 	switch {
 	case a.Op == Unban:
 		d.unban(b, a)
+	case a.Op == Release:
+		d.closeBreakers(b, a.Jail, true, now)
 	case a.Op != Ban:
 		d.passOrder(b, a, now)
 	case !a.Prefix.IsValid():
@@ -167,7 +250,7 @@ func (d *Decide) refuse(a Action, now time.Time) error {
 	} else if ok {
 		return fmt.Errorf("%v is never banned (link-local, multicast or unspecified)", p)
 	}
-	if err := d.pass.why(a.Prefix, now); err != nil {
+	if err := d.pass.why(a, now); err != nil {
 		return err
 	}
 	if a.Forced {
@@ -183,7 +266,13 @@ func (d *Decide) refuse(a Action, now time.Time) error {
 	} else if p, ok := d.ignoredByAny(a.Prefix); ok {
 		return fmt.Errorf("%v is in ignoreip", p)
 	}
-	return d.proxy(a)
+	if err := d.proxy(a); err != nil {
+		return err
+	}
+	if j := d.jails[a.Jail]; j == nil || j.ProtectLogins {
+		return d.logins.why(a.Prefix, a.Ports, d.jails, now)
+	}
+	return nil
 }
 
 // ignoredByAny is for bans that belong to no jail of the configuration: what one jail spares, no hand bans.
@@ -195,3 +284,6 @@ func (d *Decide) ignoredByAny(p netip.Prefix) (netip.Prefix, bool) {
 	}
 	return netip.Prefix{}, false
 }
+
+// Tracked is how many addresses the window of a jail with CountsBans remembers. It may be called at any time.
+func (d *Decide) Tracked(jail string) int { return d.repeats.window.Tracked(jail) }

@@ -32,15 +32,15 @@ func valueID(key []byte) stamp {
 	return stamp(binary.BigEndian.Uint64(sum[:]) | longID)
 }
 
-// hitDistinct notes that a value was seen and returns how many different ones were, by weight, within findTime of
-// it. A value that comes again moves to its new time.
-func (t *table) hitDistinct(addr netip.Addr, at time.Time, weight int, key []byte, now time.Time) int {
+// hitDistinct notes that a value was seen and returns what the different ones within findTime of it weigh, and how many
+// they are. A value that comes again moves to its new time.
+func (t *table) hitDistinct(addr netip.Addr, at time.Time, weight int, key []byte, now time.Time) (hits, values int) {
 	s, id := newStamp(at, weight), valueID(key)
-	addr16 := addrKey(addr)
+	addr16 := t.key(addr)
 	i := t.find(addr16)
 	if i < 0 {
 		if t.maxRetry <= s.weight() {
-			return s.weight()
+			return s.weight(), 1
 		}
 		i = t.insert(addr16, s.micros(), now)
 	}
@@ -55,14 +55,14 @@ func (t *table) hitDistinct(addr netip.Addr, at time.Time, weight int, key []byt
 		pairs = pairs[:e.n]
 	}
 	at64 := positionID(pairs, s)
-	hits := t.countIDs(pairs, s, at64)
+	hits, values = t.countIDs(pairs, s, at64)
 	if hits >= t.maxRetry {
 		t.remove(i)
-		return hits
+		return hits, values
 	}
 	t.keepID(i, id, s, at64)
 	t.touch(i, now)
-	return hits
+	return hits, values
 }
 
 // findID is where a value's pair begins; -1 if there is none. The lists are short: maxretry-1 values.
@@ -85,22 +85,24 @@ func positionID(pairs []stamp, s stamp) int {
 }
 
 // countIDs is count for pairs.
-func (t *table) countIDs(pairs []stamp, s stamp, at int) int {
+func (t *table) countIDs(pairs []stamp, s stamp, at int) (best, n int) {
 	first, sum := at, s.weight()
 	for first > 0 && s.micros()-pairs[first-1].micros() <= t.findTime {
 		first -= idWidth
 		sum += pairs[first+1].weight()
 	}
-	best := sum
+	best, n = sum, (at-first)/idWidth+1
 	for i := at; i < len(pairs) && pairs[i+1].micros()-s.micros() <= t.findTime; i += idWidth {
 		sum += pairs[i+1].weight()
 		for first < at && pairs[i+1].micros()-pairs[first+1].micros() > t.findTime {
 			sum -= pairs[first+1].weight()
 			first += idWidth
 		}
-		best = max(best, sum)
+		if sum > best {
+			best, n = sum, (i-first)/idWidth+2
+		}
 	}
-	return best
+	return best, n
 }
 
 // keepID is keep for pairs: of more than maxRetry-1 values the one that was seen longest ago goes.

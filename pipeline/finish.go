@@ -83,10 +83,17 @@ func (r *run) act(actions []Action) {
 
 func (r *run) logAction(a Action) {
 	fields := []zap.Field{addrField(a.Prefix), zap.String("jail", a.Jail)}
-	if a.Op.begin() == Pause {
+	switch a.Op.begin() {
+	case Pause:
 		fields = fields[:0]
+	case Hold:
+		fields = []zap.Field{zap.String("jail", a.Jail), zap.String("reason", a.Reason)}
 	}
 	switch {
+	case a.Op == Hold:
+		r.log.Error("a jail bans too many: it bans nobody until it is looked at, or for a while",
+			append(fields, zap.Time("until", a.Until))...)
+		return
 	case a.Op.Ends():
 		r.log.Info(logWords[a.Op], fields...)
 		return
@@ -109,7 +116,7 @@ func (r *run) logAction(a Action) {
 }
 
 // logWords are the messages of the ban log, by Op.
-var logWords = [...]string{"banned", "unbanned", "allowed", "no longer allowed", "paused: nobody is kept out", "resumed"}
+var logWords = [...]string{"banned", "unbanned", "allowed", "no longer allowed", "paused: nobody is kept out", "resumed", "", "the jail bans again"}
 
 // addrField names what is banned: a host without its /32.
 func addrField(p netip.Prefix) zap.Field {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -18,6 +19,24 @@ type Jail struct {
 	Observe    bool           // decide and report, ban nobody (enforce = false)
 	Distinct   bool           // MaxRetry different values of Record.Key, not hits, lead to a ban
 	MaxTracked int            // addresses that the window remembers at most; 0 means 100,000, and 16 million is the limit
+	Prefix4    int            // an IPv4 address is counted and banned together with all that share so many leading bits; 0 means 32
+	Prefix6    int            // an IPv6 address; 0 means 128
+	Aggregate  Aggregate      // when neighbours are banned together; zero: never
+	Escalation *Escalation    // how long those are banned who have been before; nil: no longer than others
+	CountsBans bool           // the bans of other jails are its offences, not lines of a log
+
+	MaxBansPerMinute int  // more trip the breaker: see Decide; 0 means any number
+	ProtectLogins    bool // whoever logged in lately keeps the ports of the jail that saw it
+}
+
+// Network is what an address is counted and banned with.
+func (j Jail) Network(a netip.Addr) netip.Prefix {
+	bits := orDefault(j.Prefix6, 128)
+	if a.Is4() {
+		bits = orDefault(j.Prefix4, 32)
+	}
+	p, _ := a.Prefix(bits)
+	return p
 }
 
 func (j Jail) maxRetry() int           { return orDefault(j.MaxRetry, 5) }
@@ -31,4 +50,28 @@ func orDefault[T comparable](v, def T) T {
 		return def
 	}
 	return v
+}
+
+// overall reports whether the bans of other jails count, too, for how long one lasts.
+func (j Jail) overall() bool { return j.Escalation != nil && j.Escalation.OverallJails }
+
+// end is when a ban for an offence at the time at ends, of somebody who has been banned so often before; zero: never.
+func (j *Jail) end(at time.Time, before int) time.Time {
+	d := j.Escalation.Time(j.banTime(), before)
+	if d < 0 {
+		return time.Time{}
+	}
+	return at.Add(d).Truncate(time.Microsecond) // as it is saved
+}
+
+// reason says for people what a hit completed.
+func (j *Jail) reason(r *Record) string {
+	what := "hits"
+	if j.CountsBans {
+		what = "bans"
+	}
+	if r.Offences == 0 || r.Offences == r.Hits {
+		return fmt.Sprintf("%d %s in %v", r.Hits, what, j.findTime())
+	}
+	return fmt.Sprintf("%d %s with a score of %d in %v", r.Offences, what, r.Hits, j.findTime())
 }

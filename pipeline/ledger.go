@@ -25,13 +25,14 @@ type ledger struct {
 	mu      sync.Mutex
 	now     func() time.Time
 	held    map[target][]Action // one Ban per jail
-	wide    map[target]struct{} // those of held that are no bans of single hosts: few
+	others  map[target]struct{} // those of held that are no bans: few
+	widths  widths              // of bans
 	ports   map[string]struct{} // that targets ever had: as many as the jails have
 	sweepAt int                 // size at which ended bans are next looked for
 }
 
 func newLedger(now func() time.Time) *ledger {
-	return &ledger{now: now, held: make(map[target][]Action), wide: make(map[target]struct{}), ports: make(map[string]struct{}), sweepAt: 1024}
+	return &ledger{now: now, held: make(map[target][]Action), others: make(map[target]struct{}), ports: make(map[string]struct{}), sweepAt: 1024}
 }
 
 // put books an action. One that ends something, without a jail, ends it for all.
@@ -52,13 +53,15 @@ func (l *ledger) put(a Action) {
 func (l *ledger) set(t target, holds []Action) {
 	if len(holds) == 0 {
 		delete(l.held, t)
-		delete(l.wide, t)
+		delete(l.others, t)
 		return
 	}
 	l.held[t] = holds
 	l.ports[t.ports] = struct{}{}
-	if t.op != Ban || !t.prefix.IsSingleIP() {
-		l.wide[t] = struct{}{}
+	if t.op == Ban {
+		l.widths.add(t.prefix)
+	} else {
+		l.others[t] = struct{}{}
 	}
 }
 
@@ -144,14 +147,14 @@ func (l *ledger) holding(p netip.Prefix) (all []Action) {
 			}
 		}
 	}
-	if p.IsSingleIP() {
+	for q := range l.widths.around(p) {
 		for ports := range l.ports {
-			add(target{Ban, ports, p, false})
-			add(target{Ban, ports, p, true})
+			add(target{Ban, ports, q, false})
+			add(target{Ban, ports, q, true})
 		}
 	}
-	for t := range l.wide {
-		if t.op == Pause || t.prefix.Bits() <= p.Bits() && t.prefix.Contains(p.Addr()) {
+	for t := range l.others {
+		if t.op == Pause || t.op == Allow && t.prefix.Bits() <= p.Bits() && t.prefix.Contains(p.Addr()) {
 			add(t)
 		}
 	}
@@ -170,12 +173,24 @@ func (l *ledger) paused() time.Time {
 	return time.Time{}
 }
 
+// holds are the jails whose breaker has tripped.
+func (l *ledger) holds() (all []Action) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for t := range l.others {
+		if t.op == Hold {
+			all = append(all, l.held[t]...)
+		}
+	}
+	return all
+}
+
 // passes says until when everybody passes, and how many addresses do anyway.
 func (l *ledger) passes() (paused time.Time, allowed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	for t := range l.wide {
+	for t := range l.others {
 		for _, a := range l.held[t] {
 			switch {
 			case over(a, now):

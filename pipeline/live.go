@@ -20,16 +20,32 @@ func (d *Decide) ban(b *Batch, a Action) {
 		d.lift(b, k, old) // it moves to another set
 		held = false
 	}
-	if !held {
-		d.counts.add(k.jail, 1)
+	if held {
+		d.live[k] = newLiveBan(a)
+	} else {
+		d.enter(k, newLiveBan(a))
 	}
-	d.live[k] = newLiveBan(a)
 	d.note(k)
 	d.ends.push(a.Until, k)
 	b.Actions = append(b.Actions, a)
 	for len(d.live) > orDefault(d.MaxBans, 1_000_000) {
 		d.evict(b)
 	}
+}
+
+// enter and leave are how a ban becomes a live one, and stops being one.
+func (d *Decide) enter(k banKey, held liveBan) {
+	d.live[k] = held
+	d.widths.add(k.prefix)
+	d.counts.add(k.jail, 1)
+	d.crowds.add(d.jails[k.jail], k, 1)
+}
+
+func (d *Decide) leave(k banKey) {
+	delete(d.live, k)
+	d.counts.add(k.jail, -1)
+	d.crowds.add(d.jails[k.jail], k, -1)
+	d.note(k)
 }
 
 // evict makes room by lifting the ban that would end first.
@@ -45,22 +61,34 @@ func (d *Decide) evict(b *Batch) {
 	}
 }
 
-// unban lifts what jail holds of exactly this prefix, of every jail if it is "". If nobody holds it, the
-// sinks are told all the same: they may hold what the state does not know.
+// unban lifts what jail holds of exactly this prefix, of every jail if it is "", and of an address what was banned for
+// it: its network. The next ban of it is the first one. If nobody holds it, the sinks are told all the same: they may
+// hold what the state does not know.
 func (d *Decide) unban(b *Batch, a Action) {
 	found := false
-	if a.Jail != "" {
-		if old, ok := d.live[banKey{a.Jail, a.Prefix}]; ok {
-			d.lift(b, banKey{a.Jail, a.Prefix}, old)
+	lift := func(k banKey) {
+		if old, ok := d.live[k]; ok {
+			d.lift(b, k, old)
 			found = true
 		}
+		d.past.forget(k)
+	}
+	of := func(jail string) {
+		lift(banKey{jail, a.Prefix})
+		if j := d.jails[jail]; j != nil && a.Prefix.IsSingleIP() && j.Network(a.Prefix.Addr()) != a.Prefix {
+			lift(banKey{jail, j.Network(a.Prefix.Addr())})
+		}
+	}
+	if a.Jail != "" {
+		of(a.Jail)
 	} else {
-		for jail := range d.counts.all() {
-			k := banKey{jail, a.Prefix}
-			if old, ok := d.live[k]; ok {
-				d.lift(b, k, old)
-				found = true
+		for jail := range d.jails {
+			if _, live := d.counts.all()[jail]; !live {
+				of(jail)
 			}
+		}
+		for jail := range d.counts.all() {
+			of(jail)
 		}
 	}
 	if !found {
@@ -76,9 +104,7 @@ func (d *Decide) note(k banKey) {
 }
 
 func (d *Decide) lift(b *Batch, k banKey, held liveBan) {
-	delete(d.live, k)
-	d.counts.add(k.jail, -1)
-	d.note(k)
+	d.leave(k)
 	a := held.action(k)
 	a.Op, a.Until = Unban, time.Time{}
 	b.Actions = append(b.Actions, a)
@@ -89,9 +115,7 @@ func (d *Decide) expire(now time.Time) {
 	for len(d.ends) > 0 && !d.ends[0].at.IsZero() && !d.ends[0].at.After(now) {
 		e := heap.Pop(&d.ends).(end)
 		if held, ok := d.live[e.key]; ok && !held.until.IsZero() && !held.until.After(now) {
-			delete(d.live, e.key)
-			d.counts.add(e.key.jail, -1)
-			d.note(e.key)
+			d.leave(e.key)
 			d.Logger.Info("ban ended", addrField(e.key.prefix), zap.String("jail", e.key.jail))
 		}
 	}
@@ -104,10 +128,14 @@ func (d *Decide) expire(now time.Time) {
 	}
 }
 
-// Save implements Stateful: keys are banKey.bytes, values liveBan.encode; and those of passes.
+// Save implements Stateful: keys are banKey.bytes, values liveBan.encode; and those of passes, logins, offenders and
+// recidives, which begin with a zero byte.
 func (d *Decide) Save(full bool, put func(key, value []byte)) {
 	d.init()
 	d.pass.save(full, d.now(), put)
+	d.logins.save(full, d.now(), put)
+	d.past.save(full, put)
+	d.repeats.save(full, put)
 	if full {
 		for k, held := range d.live {
 			put(k.bytes(), held.encode())
@@ -128,12 +156,12 @@ func (d *Decide) Save(full bool, put func(key, value []byte)) {
 // over and those that may not be any more.
 func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 	d.init()
-	d.changed = make(map[banKey]struct{})
+	d.changed, d.past.changed = make(map[banKey]struct{}), make(map[banKey]struct{})
 	now := d.now()
 	var k banKey
 	var held liveBan
 	for kb, v := range saved {
-		if ours, err := d.pass.load(kb, v, now); err != nil {
+		if ours, err := d.loadOther(kb, v, now); err != nil {
 			return err
 		} else if ours {
 			continue
@@ -147,21 +175,42 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 		if err != nil {
 			return fmt.Errorf("ban %q: %w", kb, err)
 		}
+		d.enter(k, held)
+	}
+	d.sift(now)
+	d.restore = true
+	return nil
+}
+
+// loadOther takes a key that is no ban's.
+func (d *Decide) loadOther(k, v []byte, now time.Time) (ours bool, err error) {
+	if ours, err = d.pass.load(k, v, now); !ours {
+		ours, err = d.logins.load(k, v)
+	}
+	if !ours {
+		ours, err = d.past.load(k, v)
+	}
+	if !ours {
+		ours, err = d.repeats.load(k, v, now)
+	}
+	return ours, err
+}
+
+// sift drops of what was loaded the bans that are over and those that may not be any more: only now it is known who passes
+// and who has logged in.
+func (d *Decide) sift(now time.Time) {
+	for k, held := range d.live {
 		a := held.action(k)
 		if why := d.refuse(a, now); over(a, now) || why != nil {
 			if why != nil {
 				d.Logger.Info("a saved ban is lifted", addrField(a.Prefix), zap.String("jail", a.Jail), zap.NamedError("why", why))
 			}
-			d.note(k)
+			d.leave(k)
 			continue
 		}
-		d.live[k] = held
-		d.counts.add(k.jail, 1)
 		d.ends = append(d.ends, end{held.until, k})
 	}
 	heap.Init(&d.ends)
-	d.restore = true
-	return nil
 }
 
 // An endHeap has the bans by their end, those without one last. An end that no longer agrees with its live

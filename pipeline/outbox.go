@@ -70,7 +70,7 @@ func (o *outbox) paused() time.Time {
 // wants reports whether the sink is told of such a target at all.
 func (o *outbox) wants(t target) bool {
 	_, gate := o.Sink.(Gate)
-	return (o.Observe || !t.observe) && (gate || t.op == Ban)
+	return (o.Observe || !t.observe) && (t.op == Ban || gate && t.op != Hold)
 }
 
 func (o *outbox) put(a Action) {

@@ -37,19 +37,41 @@ func (p pass) action(a netip.Addr) Action {
 
 func (p *passes) paused(now time.Time) bool { return p.pause.After(now) }
 
-// why says that a host is let through, or nil. A wider prefix may hold it: the back ends let it through all the same.
-func (p *passes) why(prefix netip.Prefix, now time.Time) error {
-	if len(p.allowed) == 0 || !prefix.IsSingleIP() {
+// why says that a host is let through, or one in a network, or nil. A network that is banned by hand may hold one: the
+// back ends let it through all the same.
+func (p *passes) why(a Action, now time.Time) error {
+	if len(p.allowed) == 0 {
 		return nil
 	}
-	held, ok := p.allowed[prefix.Addr()]
-	switch {
-	case !ok || !held.until.IsZero() && !held.until.After(now):
-		return nil
-	case held.until.IsZero():
-		return errors.New("it is allowed")
-	default:
+	if held, ok := p.allowed[a.Prefix.Addr()]; ok && a.Prefix.IsSingleIP() && held.live(now) {
+		if held.until.IsZero() {
+			return errors.New("it is allowed")
+		}
 		return fmt.Errorf("it is allowed until %v", held.until.UTC().Format(time.RFC3339))
+	}
+	if a.Prefix.IsSingleIP() || a.Jail == Manual {
+		return nil
+	}
+	for addr, held := range p.allowed {
+		if a.Prefix.Contains(addr) && held.live(now) {
+			return fmt.Errorf("%v is allowed", addr)
+		}
+	}
+	return nil
+}
+
+func (p pass) live(now time.Time) bool { return p.until.IsZero() || p.until.After(now) }
+
+// allow lets an address through: what bans hold it end, less those of networks that were made by hand.
+func (d *Decide) allow(b *Batch, a Action) {
+	for jail := range d.counts.all() {
+		for p := range d.widths.around(a.Prefix) {
+			k := banKey{jail, p}
+			if held, ok := d.live[k]; ok && (jail != Manual || p.IsSingleIP()) {
+				d.lift(b, k, held)
+			}
+			d.past.forget(k)
+		}
 	}
 }
 
@@ -64,12 +86,7 @@ func (d *Decide) passOrder(b *Batch, a Action, now time.Time) {
 	p := &d.pass
 	switch a.Op {
 	case Allow:
-		for jail := range d.counts.all() {
-			k := banKey{jail, a.Prefix}
-			if held, ok := d.live[k]; ok {
-				d.lift(b, k, held)
-			}
-		}
+		d.allow(b, a)
 		p.set(a.Prefix.Addr(), pass{now, a.Until, a.Reason})
 	case Disallow:
 		p.drop(a.Prefix.Addr())
@@ -79,6 +96,7 @@ func (d *Decide) passOrder(b *Batch, a Action, now time.Time) {
 	case Resume:
 		p.pause = time.Time{}
 		p.note(pauseKey, nil)
+		d.closeBreakers(b, "", true, now)
 	}
 	b.Actions = append(b.Actions, a)
 }
@@ -86,6 +104,8 @@ func (d *Decide) passOrder(b *Batch, a Action, now time.Time) {
 // refuse says why an order cannot be carried out, or nil.
 func (p *passes) refuse(a Action, now time.Time) error {
 	switch {
+	case a.Op == Hold:
+		return errors.New("hold: a jail's breaker does that by itself")
 	case a.Op.begin() == Allow && (!a.Prefix.IsValid() || !a.Prefix.IsSingleIP()):
 		return fmt.Errorf("%v %v: want one address; a network that is never banned belongs into ignoreip", a.Op, a.Prefix)
 	case !a.Op.Ends() && over(a, now):

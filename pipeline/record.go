@@ -12,7 +12,8 @@ const (
 	Raw    Kind = iota // as read: no filter has spoken yet
 	Hit                // an offence, to be counted
 	Note               // seen and remembered by a session, not counted
-	Forget             // a login won: what was counted against Addr in Jail is forgotten
+	Forget             // what was counted against Addr in Jail is forgotten
+	Login              // a login won: Addr has an account in what Jail reads
 )
 
 // A Span is the part [Start, End) of a line, in bytes; it is empty if both are equal.
@@ -31,10 +32,12 @@ type Record struct {
 	Dated  bool       // Time is the entry's own, given by the source: the journal; Line has no date then
 	Cut    bool       // Line is not the whole line: it was too long for the source, or its end was never written
 	Jail   string     // the jail whose filter matched; "" if none did
-	Addr   netip.Addr // who is to blame, unmapped and without a zone; valid for Hit and Forget
+	Addr   netip.Addr // who is to blame, unmapped and without a zone; valid for Hit, Forget and Login
 	Weight int        // what the hit counts; 0 counts as 1
 	Key    []byte     // what `distinct` counts: a port, a user; belongs to the Batch
-	Hits   int        // offences by Addr in Jail's window, this one included; set by Window
+	Hits   int        // offences by Addr in Jail's window, this one included, each as often as it weighs; set by Window
+
+	Offences int // how many they are, whatever they weigh; 0: as many as Hits; set by Window
 
 	Session []byte // what matchers.Match has left for matchers.Session; belongs to the Batch
 }

@@ -17,6 +17,7 @@ type Snapshot struct {
 	State   StateStats
 	Paused  time.Time // until when everybody passes; zero: nobody does
 	Allowed int       // addresses that pass
+	Held    []Action  // Hold: jails whose breaker has tripped
 	Late    *LateHit  // the last offender who went on in spite of his ban; nil: none
 	Spared  []Spared  // proxies that went unbanned, the latest first
 }
@@ -58,6 +59,7 @@ func (p *Pipeline) Snapshot() Snapshot {
 		}
 		for _, d := range decides {
 			j.Live += d.Live(name)
+			j.Tracked += d.Tracked(name)
 		}
 		p.stats().fill(&j)
 		s.Jails = append(s.Jails, j)
@@ -70,6 +72,7 @@ func (p *Pipeline) Snapshot() Snapshot {
 	}
 	r.saver.stats(&s.State)
 	s.Paused, s.Allowed = r.ledger.passes()
+	s.Held = r.ledger.holds()
 	return s
 }
 

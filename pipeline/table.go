@@ -39,6 +39,10 @@ type table struct {
 	findTime             int64 // µs
 	distinct             bool  // it counts values: see distinct.go
 
+	bits4, bits6 int                   // of the networks that are counted as one, as lengths of v6 prefixes
+	ignore       []netip.Prefix        // Jail.Ignore and Trusted
+	apart        map[[16]byte]struct{} // networks of which each address is counted by itself
+
 	seed    maphash.Seed
 	index   []uint32 // slots: tag and entry+1; 0 is empty; a power of two, at most 7/8 full
 	entries []entry
@@ -79,6 +83,7 @@ func newTable(j Jail, a *arena) *table {
 	}
 	return &table{
 		distinct: j.Distinct, maxRetry: min(j.maxRetry(), most), maxTracked: min(j.maxTracked(), maxEntries), findTime: j.findTime().Microseconds(),
+		bits4: 96 + orDefault(j.Prefix4, 32), bits6: orDefault(j.Prefix6, 128), ignore: slices.Concat(j.Ignore, j.Trusted),
 		seed: maphash.MakeSeed(), index: make([]uint32, 16), arena: a,
 	}
 }
@@ -90,28 +95,28 @@ func (t *table) publish() {
 	}
 }
 
-// hit counts an offence and returns how many lie within findTime of it.
-func (t *table) hit(addr netip.Addr, at time.Time, weight int, now time.Time) int {
+// hit counts an offence and returns what those within findTime of it weigh, and how many they are.
+func (t *table) hit(addr netip.Addr, at time.Time, weight int, now time.Time) (hits, offences int) {
 	s := newStamp(at, weight)
-	key := addrKey(addr)
+	key := t.key(addr)
 	i := t.find(key)
 	if i < 0 {
 		if t.maxRetry <= s.weight() {
-			return s.weight() // nothing to remember
+			return s.weight(), 1 // nothing to remember
 		}
 		i = t.insert(key, s.micros(), now)
 	}
 	e := &t.entries[i]
 	stamps := t.arena.at(e)
 	at64 := position(stamps, s)
-	hits := t.count(stamps, s, at64)
+	hits, offences = t.count(stamps, s, at64)
 	if hits >= t.maxRetry {
 		t.remove(i)
-		return hits
+		return hits, offences
 	}
 	t.keep(i, s, at64)
 	t.touch(i, now)
-	return hits
+	return hits, offences
 }
 
 // position is where s belongs among the sorted stamps: behind its equals.
@@ -123,14 +128,14 @@ func position(stamps []stamp, s stamp) int {
 	return i
 }
 
-// count is the largest weight of offences, s among them, that lie within findTime of one another.
-func (t *table) count(stamps []stamp, s stamp, at int) int {
+// count is the largest weight of offences, s among them, that lie within findTime of one another, and their number.
+func (t *table) count(stamps []stamp, s stamp, at int) (best, n int) {
 	first, sum := at, s.weight()
 	for first > 0 && s.micros()-stamps[first-1].micros() <= t.findTime {
 		first--
 		sum += stamps[first].weight()
 	}
-	best := sum
+	best, n = sum, at-first+1
 	// Offences younger than s exist only where lines come out of order: slide the window over them.
 	for i := at; i < len(stamps) && stamps[i].micros()-s.micros() <= t.findTime; i++ {
 		sum += stamps[i].weight()
@@ -138,9 +143,11 @@ func (t *table) count(stamps []stamp, s stamp, at int) int {
 			sum -= stamps[first].weight()
 			first++
 		}
-		best = max(best, sum)
+		if sum > best {
+			best, n = sum, i-first+2
+		}
 	}
-	return best
+	return best, n
 }
 
 // keep inserts s; of more than maxRetry-1 stamps the oldest goes: whatever a later offence completes
@@ -362,15 +369,15 @@ func (t *table) unlink(i uint32) {
 }
 
 func (t *table) forget(addr netip.Addr) {
-	if i := t.find(addrKey(addr)); i >= 0 {
+	if i := t.find(t.key(addr)); i >= 0 {
 		t.remove(i)
 	}
 }
 
 // forgetPrefix walks the whole table for anything wider than a host: done by hand, seldom.
 func (t *table) forgetPrefix(p netip.Prefix) {
+	t.forget(p.Addr()) // or the network that p is a part of
 	if p.IsSingleIP() {
-		t.forget(p.Addr())
 		return
 	}
 	for i := range t.entries {
@@ -415,8 +422,12 @@ func shrink[T any](s []T) []T {
 	return s[:0]
 }
 
-// load puts back one saved address, as if touched now.
-func (t *table) load(key [16]byte, stamps []stamp, now time.Time) {
+// load puts back one saved address, as if touched now. It reports false for one that is counted as a part of a network
+// now: prefix4 or prefix6 has changed.
+func (t *table) load(key [16]byte, stamps []stamp, now time.Time) bool {
+	if t.key(netip.AddrFrom16(key).Unmap()) != key {
+		return false
+	}
 	keep := t.maxRetry - 1
 	if t.distinct {
 		keep *= idWidth
@@ -425,7 +436,7 @@ func (t *table) load(key [16]byte, stamps []stamp, now time.Time) {
 		stamps = stamps[len(stamps)-keep:]
 	}
 	if len(stamps) == 0 || t.find(key) >= 0 {
-		return
+		return true
 	}
 	i := t.insert(key, stamps[len(stamps)-1].micros(), now)
 	for at, s := range stamps {
@@ -440,4 +451,5 @@ func (t *table) load(key [16]byte, stamps []stamp, now time.Time) {
 	e := &t.entries[i]
 	e.flags = e.flags&^isDirty | isSaved
 	t.dirty = t.dirty[:0]
+	return true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -21,14 +22,19 @@ import (
 // latest hit. Of every value it keeps the latest time, so this is exact for lines in order; of a value that comes
 // again out of order only the later time counts.
 //
+// Addresses that share the first Prefix4 or Prefix6 bits are one offender, except in a network that holds an address of
+// Jail.Ignore or of Own: there each is counted by itself.
+//
 // Memory is bounded: MaxTracked addresses per jail, the MaxRetry-1 youngest offences of each (some 80 bytes
 // an address at MaxRetry 5; with Distinct twice the offences' part). Where a jail is full, an address whose offences lie more than FindTime back goes
 // first, then the longest untouched of those with one offence, then the longest untouched.
 type Window struct {
-	Jails map[string]Jail  // by name
-	Now   func() time.Time // when an address was last touched; nil means time.Now
+	Jails map[string]Jail       // by name
+	Own   func() []netip.Prefix // what Decide.Own is; asked once a batch where networks are counted, so it should remember
+	Now   func() time.Time      // when an address was last touched; nil means time.Now
 
 	tables map[string]*table
+	own    []netip.Prefix // what Own last said
 	arena  arena
 	counts counts
 	gone   [][]byte // saved keys of jails that are no longer there
@@ -47,6 +53,7 @@ func (w *Window) Process(_ context.Context, b *Batch) error {
 		return nil
 	}
 	now := w.now()
+	w.spare()
 	for i := range b.Records {
 		r := &b.Records[i]
 		t := w.tables[r.Jail]
@@ -55,9 +62,9 @@ func (w *Window) Process(_ context.Context, b *Batch) error {
 		}
 		switch {
 		case r.Kind == Hit && t.distinct:
-			r.Hits = t.hitDistinct(r.Addr, r.Time, max(r.Weight, 1), r.Key, now)
+			r.Hits, r.Offences = t.hitDistinct(r.Addr, r.Time, max(r.Weight, 1), r.Key, now)
 		case r.Kind == Hit:
-			r.Hits = t.hit(r.Addr, r.Time, max(r.Weight, 1), now)
+			r.Hits, r.Offences = t.hit(r.Addr, r.Time, max(r.Weight, 1), now)
 		case r.Kind == Forget:
 			t.forget(r.Addr)
 		default:
@@ -84,6 +91,26 @@ func (w *Window) init() {
 	for name, j := range w.Jails {
 		w.tables[name] = newTable(j, &w.arena)
 		w.tables[name].tracked = w.counts.get(name)
+		if t := w.tables[name]; t.wide() {
+			t.spare(nil)
+		}
+	}
+}
+
+// spare tells the tables when the addresses of this machine have changed.
+func (w *Window) spare() {
+	if w.Own == nil {
+		return
+	}
+	own := w.Own()
+	if slices.Equal(own, w.own) {
+		return
+	}
+	w.own = slices.Clone(own)
+	for _, t := range w.tables {
+		if t.wide() {
+			t.spare(own)
+		}
 	}
 }
 
@@ -134,23 +161,31 @@ func (w *Window) Save(full bool, put func(key, value []byte)) {
 // Load implements Stateful. Windows of jails that are no longer there are dropped.
 func (w *Window) Load(saved iter.Seq2[[]byte, []byte]) error {
 	w.init()
+	w.spare()
 	now := w.now()
 	for k, v := range saved {
-		cut := len(k) - 17
-		if cut < 0 || k[cut] != 0 {
-			return fmt.Errorf("window key %q is damaged", k)
-		}
-		stamps, distinct, err := readOffences(v)
-		if err != nil {
-			return fmt.Errorf("window of %q: %w", k, err)
-		}
-		if t := w.tables[string(k[:cut])]; t != nil && t.distinct == distinct {
-			t.load([16]byte(k[cut+1:]), stamps, now)
-			t.publish()
-		} else {
-			w.gone = append(w.gone, bytes.Clone(k))
+		if err := w.load(k, v, now); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func (w *Window) load(k, v []byte, now time.Time) error {
+	cut := len(k) - 17
+	if cut < 0 || k[cut] != 0 {
+		return fmt.Errorf("window key %q is damaged", k)
+	}
+	stamps, distinct, err := readOffences(v)
+	if err != nil {
+		return fmt.Errorf("window of %q: %w", k, err)
+	}
+	t := w.tables[string(k[:cut])]
+	if t == nil || t.distinct != distinct || !t.load([16]byte(k[cut+1:]), stamps, now) {
+		w.gone = append(w.gone, bytes.Clone(k))
+		return nil
+	}
+	t.publish()
 	return nil
 }
 
