@@ -22,7 +22,7 @@ type Source interface {
 
 // A Resumer is a Source that can go on where a checkpoint stood. Resume is called before the first
 // Read with the last saved Cursor of every Batch.Source there ever was, those of other sources too;
-// it picks its own and may keep them.
+// it picks its own and may keep them. One that has been read from in an earlier Run goes on where it is instead.
 type Resumer interface {
 	Source
 	Resume(cursors map[string][]byte)
@@ -119,6 +119,7 @@ type Pipeline struct {
 	Logger          *zap.Logger      // nil means no logs
 	Stats           *Stats           // counts, perhaps on from an earlier pipeline; nil: from nothing
 
-	own     Stats               // where there is no Stats
-	current atomic.Pointer[run] // the Run that is going on, for Do
+	own     Stats                      // where there is no Stats
+	current atomic.Pointer[run]        // the Run that is going on, for Do
+	left    atomic.Pointer[StateStats] // of the last Run that has ended
 }

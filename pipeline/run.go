@@ -67,6 +67,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return errors.New("the pipeline is running already")
 	}
 	defer func() {
+		left := StateStats{Kept: p.Store != nil}
+		r.saver.stats(&left)
+		p.left.Store(&left)
 		p.current.Store(nil)
 		close(r.ended)
 	}()

@@ -22,7 +22,7 @@ type Snapshot struct {
 	Spared  []Spared  // proxies that went unbanned, the latest first
 }
 
-// Snapshot may be called at any time; without a Run it says only what Stats has.
+// Snapshot may be called at any time; without a Run it says only what Stats has, and how the last one left the state.
 func (p *Pipeline) Snapshot() Snapshot {
 	r := p.current.Load()
 	s := Snapshot{Sources: p.stats().Sources(time.Now()), State: StateStats{Kept: p.Store != nil}}
@@ -65,6 +65,9 @@ func (p *Pipeline) Snapshot() Snapshot {
 		s.Jails = append(s.Jails, j)
 	}
 	if r == nil {
+		if left := p.left.Load(); left != nil {
+			s.State = *left
+		}
 		return s
 	}
 	for _, o := range r.boxes {

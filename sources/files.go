@@ -105,6 +105,12 @@ func NewFiles(opt FilesOptions) *Files {
 // Name is "files".
 func (f *Files) Name() string { return "files" }
 
+// Follows reports whether s follows the same files in the same way, so that either can go on in the other's place.
+func (f *Files) Follows(s pipeline.Source) bool {
+	g, ok := s.(*Files)
+	return ok && slices.Equal(f.opt.Paths, g.opt.Paths) && f.maxLine == g.maxLine && f.linger == g.linger && f.opt.Once == g.opt.Once
+}
+
 // Read implements pipeline.Source. A batch is Live if all of its file had been read before the batch's
 // lines were written.
 func (f *Files) Read(ctx context.Context, b *pipeline.Batch) error {

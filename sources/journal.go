@@ -50,10 +50,14 @@ type Journal struct {
 	parser exportParser
 	at     journalCursor // the last entry that was delivered, or where to start
 	said   bool          // a batch has carried at
+	begun  bool          // it has been read from
 	lines  entryLines
 
-	mu    sync.Mutex // guards stats
-	stats Stats
+	mu sync.Mutex
+	// guarded by mu
+	stats  Stats
+	last   time.Time // of the last entry that was delivered
+	idling time.Time // since when Read waits for journalctl; zero if it does not
 }
 
 var _ pipeline.Resumer = (*Journal)(nil)
@@ -85,7 +89,27 @@ func (j *Journal) Name() string { return j.name }
 func (j *Journal) Stats() []Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return []Stats{j.stats}
+	s, now := j.stats, j.now()
+	// Where journalctl has nothing to say for a second, what it has said is all there is.
+	if age := now.Sub(j.last); !j.last.IsZero() && age >= fresh && (j.idling.IsZero() || now.Sub(j.idling) < time.Second) {
+		s.Behind = age
+	}
+	return []Stats{s}
+}
+
+// fresh is how old an entry may be that counts as just written.
+const fresh = 10 * time.Second
+
+// idle notes whether Read waits for journalctl.
+func (j *Journal) idle(waits bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case !waits:
+		j.idling = time.Time{}
+	case j.idling.IsZero():
+		j.idling = j.now()
+	}
 }
 
 // A journalCursor is a place in the journal: behind the entry of that cursor, or if there is none, at a
@@ -104,10 +128,17 @@ func (c *journalCursor) appendTo(p []byte) []byte {
 	return append(p, c.cursor...)
 }
 
-// Resume implements pipeline.Resumer.
+// Follows reports whether s reads the same entries, so that either can go on in the other's place.
+func (j *Journal) Follows(s pipeline.Source) bool {
+	k, ok := s.(*Journal)
+	return ok && j.name == k.name && j.opt.Once == k.opt.Once &&
+		slices.Equal(j.opt.Matches, k.opt.Matches) && slices.Equal(j.opt.Command, k.opt.Command)
+}
+
+// Resume implements pipeline.Resumer. Once it has been read from, it knows better.
 func (j *Journal) Resume(cursors map[string][]byte) {
 	p, ok := cursors[j.name]
-	if !ok {
+	if !ok || j.begun {
 		return
 	}
 	if len(p) > 1 && p[0] == journalVersion {
@@ -122,7 +153,7 @@ func (j *Journal) Resume(cursors map[string][]byte) {
 // Read implements pipeline.Source. When journalctl ends, it returns an error, and the next call starts
 // it again behind the last entry.
 func (j *Journal) Read(ctx context.Context, b *pipeline.Batch) error {
-	b.Source = j.name
+	b.Source, j.begun = j.name, true
 	if j.at.realtime == 0 {
 		if j.at.realtime = j.opt.Since.UnixMicro(); j.opt.Since.IsZero() {
 			j.at.realtime = j.now().UnixMicro()
@@ -147,8 +178,10 @@ func (j *Journal) Read(ctx context.Context, b *pipeline.Batch) error {
 			j.deliver(b, first)
 			return nil
 		}
+		j.idle(true)
 		select {
 		case block, ok := <-j.child.blocks:
+			j.idle(false)
 			if !ok {
 				if err := j.ended(); err != nil {
 					return err
@@ -167,9 +200,11 @@ func (j *Journal) Read(ctx context.Context, b *pipeline.Batch) error {
 func (j *Journal) deliver(b *pipeline.Batch, first int) {
 	now := j.now()
 	b.Cursor = j.at.appendTo(b.Cursor[:0])
-	b.Live = now.Sub(time.UnixMicro(j.at.realtime)) < 10*time.Second
+	last := time.UnixMicro(j.at.realtime)
+	b.Live = now.Sub(last) < fresh
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.last = last
 	j.stats.count(b, first, now)
 }
 

@@ -368,6 +368,38 @@ func TestJournalWithoutJournalctl(t *testing.T) {
 	}
 }
 
+// The journal is behind while it reads old entries, and no longer once journalctl has nothing more to say.
+func TestJournalSaysHowFarBehind(t *testing.T) {
+	const entries = "__CURSOR=a\n__REALTIME_TIMESTAMP=1000000000\nMESSAGE=x\n\n"
+	now := time.Unix(1000, 0).Add(time.Hour)
+	j := NewJournal(JournalOptions{Command: []string{"sh", "-c", "printf '" + strings.ReplaceAll(entries, "\n", "\\n") + "'; exec sleep 60"}, Now: func() time.Time { return now }})
+	var b pipeline.Batch
+	check(j.Read(t.Context(), &b))
+	check(j.Read(t.Context(), &b))
+	behind := func(want time.Duration) {
+		t.Helper()
+		if got := j.Stats()[0].Behind; got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	behind(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- j.Read(ctx, &b) }()
+	for waits := false; !waits; {
+		j.mu.Lock()
+		waits = !j.idling.IsZero()
+		j.mu.Unlock()
+	}
+	behind(time.Hour) // it may just be slow
+	j.mu.Lock()
+	j.idling = now.Add(-time.Second)
+	j.mu.Unlock()
+	behind(0)
+	cancel()
+	<-done
+}
+
 // What an entry costs, all in: journalctl, its pipe, the parser and the record.
 func BenchmarkJournal(b *testing.B) {
 	if !inJournald(b) {

@@ -12,10 +12,14 @@ import (
 )
 
 // Resume implements pipeline.Resumer: each file is read on behind the last line of its cursor, wherever
-// rotation has put it since, and the files that came and went meanwhile are read from their beginning.
+// rotation has put it since, and the files that came and went meanwhile are read from their beginning. Once it has been
+// read from, it knows better.
 func (f *Files) Resume(cursors map[string][]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.begun {
+		return
+	}
 	f.cursors = map[string]cursor{}
 	for source, p := range cursors {
 		path, ok := strings.CutPrefix(source, "file:")

@@ -166,3 +166,48 @@ func readJournal(path string, line func([]byte)) (cursor []byte, whole int64) {
 	}
 	return cursor, whole
 }
+
+// A source that has been read from goes on where it is, whatever a checkpoint says; and it knows whether another one could
+// take its place.
+func TestSourcesAreHandedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	write(t, path, "one\ntwo\n")
+	read := func(f *Files) (got []string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var b pipeline.Batch
+		check(f.Read(ctx, &b))
+		for _, r := range b.Records {
+			got = append(got, string(r.Line))
+		}
+		return got
+	}
+	f := NewFiles(FilesOptions{Paths: []string{path}, From: fromStart})
+	defer f.Close()
+	if got := read(f); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("got %q", got)
+	}
+	f.Resume(map[string][]byte{})
+	check(os.Rename(path, path+".1"))
+	check(appendTo(path+".1", "three\n"))
+	if got := read(f); !slices.Equal(got, []string{"three"}) {
+		t.Errorf("got %q, want what came behind", got)
+	}
+	journal := func(opt JournalOptions) pipeline.Source { return NewJournal(opt) }
+	for _, c := range []struct {
+		a, b pipeline.Source
+		want bool
+	}{
+		{f, NewFiles(FilesOptions{Paths: []string{path}}), true},
+		{f, NewFiles(FilesOptions{Paths: []string{path, "/var/log/b"}}), false},
+		{f, NewFiles(FilesOptions{Paths: []string{path}, MaxLine: 100}), false},
+		{f, journal(JournalOptions{}), false},
+		{journal(JournalOptions{Matches: []string{"_UID=0"}}), journal(JournalOptions{Matches: []string{"_UID=0"}, Since: time.Unix(1, 0)}), true},
+		{journal(JournalOptions{Matches: []string{"_UID=0"}}), journal(JournalOptions{Matches: []string{"_UID=1"}}), false},
+		{journal(JournalOptions{}), f, false},
+	} {
+		if got := c.a.(interface{ Follows(pipeline.Source) bool }).Follows(c.b); got != c.want {
+			t.Errorf("%v and %v: got %v, want %v", c.a.Name(), c.b.Name(), got, c.want)
+		}
+	}
+}

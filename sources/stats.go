@@ -15,6 +15,10 @@ type Stats struct {
 	Lost   uint64    // times that lines may have been lost: a truncation, a generation gone unread
 	Lag    int64     // bytes written and not yet read, at the last look; 0 where the source cannot say
 	Last   time.Time // when a line was last read; zero: none was
+
+	// Behind is how old the last line was that was read, if that is 10 s or more and others wait behind it. Only the
+	// journal says so, which has no Lag.
+	Behind time.Duration
 }
 
 // count adds the records of b from the first'th on.

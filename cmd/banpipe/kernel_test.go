@@ -48,6 +48,9 @@ func inNamespace(t *testing.T, flags ...string) bool {
 	if err != nil {
 		t.Fatalf("in the namespace: %v\n%s", err, out)
 	}
+	if testing.Verbose() {
+		t.Logf("%s", out)
+	}
 	if strings.Contains(string(out), "--- SKIP") {
 		t.Skipf("in the namespace: %s", out)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -72,18 +73,28 @@ func (s *service) build(old *running, cfg *configs.Config) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, src := range built.Sources { // what cannot be resumed by a cursor is handed over as it is
-		if _, ok := src.(pipeline.Resumer); ok {
-			continue
-		}
-		for _, was := range old.built.Sources {
-			if was.Name() == src.Name() {
-				built.Sources[i] = was
-			}
-		}
-	}
 	built.Stats = &s.stats
 	return &running{cfg: cfg, built: built, files: readTree(cfg.Path)}, nil
+}
+
+// handOver lets the sources that are the same in both go on as they are, and closes the others. What cannot be resumed is
+// handed over in any case; if the state could not be saved at the end, what can be is resumed, where the state stands.
+func handOver(old, to *configs.Built) {
+	saved := old.Snapshot().State.Error == ""
+	for _, was := range old.Sources {
+		_, resumes := was.(pipeline.Resumer)
+		i := slices.IndexFunc(to.Sources, func(src pipeline.Source) bool {
+			if f, ok := src.(interface{ Follows(pipeline.Source) bool }); ok {
+				return saved && f.Follows(was)
+			}
+			return !resumes && src.Name() == was.Name()
+		})
+		if i >= 0 {
+			to.Sources[i] = was
+		} else if c, ok := was.(io.Closer); ok {
+			c.Close()
+		}
+	}
 }
 
 func (s *service) switchTo(ctx context.Context, to *running) error {

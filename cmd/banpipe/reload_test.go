@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/banpipe/banpipe/configs"
 	"github.com/banpipe/banpipe/pipeline/control"
 )
 
@@ -197,4 +199,45 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("got %d hits, want %d", hits(), chunk*chunks)
 	}
 	t.Logf("%d lines at %.0f a second, over %d reloads", chunk*chunks, chunk*chunks/took.Seconds(), reloads)
+}
+
+// The sources that a new configuration leaves as they are go on; others begin, at their cursors, and those that nobody needs are
+// closed.
+func TestSourcesGoOn(t *testing.T) {
+	dir := t.TempDir()
+	build := func(text string) *configs.Built {
+		t.Helper()
+		cfg, err := configs.Parse(dir+"/b.toml", []byte(strings.ReplaceAll(text, "D/", dir+"/")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		built, err := configs.Build(cfg, configs.BuildOptions{Journal: []string{"true"}, Stdin: strings.NewReader("")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return built
+	}
+	const log, journal = "[jails.a]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/a.log'\n", "[jails.b]\nenabled = true\nfilter = 'sshd'\njournalmatch = '_UID=0'\n"
+	for _, c := range []struct {
+		name, old, to string
+		same          []bool // files, journal, stdin
+	}{
+		{"nothing has changed", log + journal, log + journal, []bool{true, true, true}},
+		{"a limit has changed", log + journal, log + "maxretry = 9\n" + journal, []bool{true, true, true}},
+		{"another log", log + journal, log + "[jails.c]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/c.log'\n" + journal, []bool{false, true, true}},
+		{"another match", log + journal, log + strings.Replace(journal, "_UID=0", "_UID=1", 1), []bool{true, false, true}},
+		{"a jail more", log, log + journal, []bool{true, false, true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			old, to := build(c.old), build(c.to)
+			handOver(old, to)
+			var same []bool
+			for _, s := range to.Sources {
+				same = append(same, slices.Contains(old.Sources, s))
+			}
+			if !slices.Equal(same, c.same) {
+				t.Errorf("got %v, want %v", same, c.same)
+			}
+		})
+	}
 }

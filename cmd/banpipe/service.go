@@ -84,6 +84,7 @@ func (s *service) run(ctx context.Context) error {
 		cancel()
 		if err == nil && to != nil && ctx.Err() == nil {
 			closeSinks(built)
+			handOver(built, to.to.built)
 			s.now.Store(to.to)
 			to.answer <- nil
 			continue
@@ -178,13 +179,15 @@ func (s *service) jails() map[string]control.JailInfo {
 }
 
 // behind is what the sources have not read yet.
-func (s *service) behind() map[string]int64 {
-	all := make(map[string]int64)
+func (s *service) behind() map[string]control.Lag {
+	all := make(map[string]control.Lag)
 	for _, src := range s.now.Load().built.Sources {
-		if files, ok := src.(*sources.Files); ok {
-			for _, st := range files.Stats() {
-				all[st.Source] = st.Lag
-			}
+		counted, ok := src.(interface{ Stats() []sources.Stats })
+		if !ok {
+			continue
+		}
+		for _, st := range counted.Stats() {
+			all[st.Source] = control.Lag{Bytes: st.Lag, Age: st.Behind}
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -90,10 +91,7 @@ func printStatus(out io.Writer, s control.Status) error {
 	}
 	fmt.Fprintln(w, "\nlog\tlines\tlines/s\tbehind\tlast line\t")
 	for _, src := range s.Sources {
-		behind := "no"
-		if src.BehindBytes > 0 {
-			behind = fmt.Sprintf("%d bytes, %.0f s", src.BehindBytes, src.BehindSeconds)
-		}
+		behind := cmp.Or(src.Behind(), "no")
 		fmt.Fprintf(w, "%s\t%d\t%.1f\t%s\t%s\t%s\n", plain(src.Source), src.LinesTotal, src.LinesPerSecond, behind, ago(src.LastRead, now), cut(plain(src.LastLine), 60))
 	}
 	fmt.Fprintln(w, "\nback end\thealth")

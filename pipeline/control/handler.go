@@ -33,6 +33,12 @@ type JailInfo struct {
 	LogPath []string
 }
 
+// A Lag is what a source has not read yet.
+type Lag struct {
+	Bytes int64
+	Age   time.Duration // of the last line that was read; 0: the source cannot say
+}
+
 // A Handler serves a pipeline that runs. Pipeline is required; what else is nil is left out of the answers, or refused.
 // Fields must not change once it serves.
 type Handler struct {
@@ -43,8 +49,8 @@ type Handler struct {
 	Started  time.Time
 	BanTime  func() time.Duration // of bans by hand that do not say; nil means 10 minutes; negative never ends
 	Jails    func() map[string]JailInfo
-	Behind   func() map[string]int64 // bytes that sources have not read yet, by Batch.Source
-	Slow     func() int              // rules off the linear path
+	Behind   func() map[string]Lag // what sources have not read yet, by Batch.Source
+	Slow     func() int            // rules off the linear path
 	Dropped  func(ctx context.Context) (packets, bytes uint64, err error)
 	Warnings func() []string // in addition to those that a Handler finds itself
 	History  func(since time.Time) iter.Seq2[pipeline.Event, error]

@@ -117,34 +117,35 @@ func decideOf(p *pipeline.Pipeline) *pipeline.Decide {
 }
 
 func (h *Handler) sources(stats []pipeline.SourceStats, now time.Time) []Source {
-	var behind map[string]int64
+	var behind map[string]Lag
 	if h.Behind != nil {
 		behind = h.Behind()
 	}
 	all := []Source{}
 	for _, s := range stats {
 		out := Source{
-			Source: s.Source, LinesTotal: s.Lines, LinesPerSecond: s.Rate, BehindBytes: behind[s.Source],
+			Source: s.Source, LinesTotal: s.Lines, LinesPerSecond: s.Rate,
 			LastLine: s.LastLine, LastRead: moment(s.LastRead), Error: s.Error,
 		}
-		if since := s.AtEnd; out.BehindBytes > 0 {
-			if since.IsZero() {
-				since = h.Started
-			}
-			out.BehindSeconds = max(0, now.Sub(since)).Seconds()
-		}
+		out.lags(behind[s.Source], cmp.Or(s.AtEnd, h.Started), now)
 		delete(behind, s.Source)
 		all = append(all, out)
 	}
-	for name, bytes := range behind { // of which no line has been read yet
-		out := Source{Source: name, BehindBytes: bytes}
-		if bytes > 0 {
-			out.BehindSeconds = max(0, now.Sub(h.Started)).Seconds()
-		}
+	for name, lag := range behind { // of which no line has been read yet
+		out := Source{Source: name}
+		out.lags(lag, h.Started, now)
 		all = append(all, out)
 	}
 	slices.SortFunc(all, func(a, b Source) int { return cmp.Compare(a.Source, b.Source) })
 	return all
+}
+
+// lags fills in how far behind a source is, which was last at its end at the time since.
+func (s *Source) lags(lag Lag, since, now time.Time) {
+	s.BehindBytes, s.BehindSeconds = lag.Bytes, lag.Age.Seconds()
+	if lag.Bytes > 0 {
+		s.BehindSeconds = max(0, now.Sub(since)).Seconds()
+	}
 }
 
 // fallsBehind is from when on a source that is not at its end is worth a word.
@@ -173,7 +174,7 @@ func (h *Handler) warnings(s *Status, snap pipeline.Snapshot, dropErr error, now
 			say("%s cannot be read: %s", src.Source, src.Error)
 		}
 		if src.BehindSeconds > fallsBehind.Seconds() {
-			say("%s is read more slowly than it is written: %d bytes and %.0f s behind", src.Source, src.BehindBytes, src.BehindSeconds)
+			say("%s is read more slowly than it is written: %s behind", src.Source, src.Behind())
 		}
 	}
 	if late := snap.Late; late != nil && now.Sub(late.Last) < time.Hour {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/banpipe/banpipe/pipeline"
@@ -51,10 +52,21 @@ type Source struct {
 	LinesTotal     uint64     `json:"lines_total"`
 	LinesPerSecond float64    `json:"lines_per_second"`
 	BehindBytes    int64      `json:"behind_bytes"`   // written and not read
-	BehindSeconds  float64    `json:"behind_seconds"` // since when the source has not been at its end
+	BehindSeconds  float64    `json:"behind_seconds"` // since when the source has not been at its end; of the journal: the age of what is read now
 	LastLine       string     `json:"last_line"`      // hostile: escape it
 	LastRead       *time.Time `json:"last_read,omitempty"`
 	Error          string     `json:"error,omitempty"`
+}
+
+// Behind is how far the source is behind, in words: "123 bytes, 11 s"; "" if it is not.
+func (s *Source) Behind() string {
+	switch {
+	case s.BehindBytes > 0:
+		return fmt.Sprintf("%d bytes, %.0f s", s.BehindBytes, s.BehindSeconds)
+	case s.BehindSeconds > 0:
+		return fmt.Sprintf("%.0f s", s.BehindSeconds)
+	}
+	return ""
 }
 
 // A Sink is one back end.
