@@ -19,7 +19,7 @@ type BackEnd struct {
 }
 
 // BackEnds are those of all sinks of c, also of those that no jail uses: what may be left of a run. Each is a
-// *sinks.NFTables, one for each table, a *sinks.UFW or a *sinks.Exec.
+// *sinks.NFTables, one for each table, a *sinks.UFW, a *sinks.Exec or a *sinks.DenyFile, one for each path.
 func BackEnds(c *Config) (all []BackEnd) {
 	b := &builder{cfg: c, opts: BuildOptions{Store: &pipeline.MemStore{}}} // a service has a store, and so Exec its file
 	known := map[string]bool{}
@@ -38,6 +38,11 @@ func BackEnds(c *Config) (all []BackEnd) {
 		case *sinks.UFW:
 			if !known[""] { // no table is called that
 				known[""] = true
+				all = append(all, BackEnd{name, sink, true})
+			}
+		case *sinks.DenyFile:
+			if !known[s.Path] {
+				known[s.Path] = true
 				all = append(all, BackEnd{name, sink, true})
 			}
 		case *sinks.Exec:

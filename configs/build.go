@@ -259,6 +259,11 @@ func (b *builder) sink(name string, s Sink) pipeline.Sink {
 		return &sinks.Expire{Now: b.opts.Now, Logger: b.opts.Logger, Sink: &sinks.UFW{
 			Kill: kill, MaxRules: s.MaxRules, Timeout: time.Duration(s.Timeout), Logger: b.opts.Logger,
 		}}
+	case "denyfile":
+		return &sinks.Expire{Now: b.opts.Now, Logger: b.opts.Logger, Sink: &sinks.DenyFile{
+			Label: name, Path: s.Path, Map: s.Lines == "map", Reload: s.Reload, Every: time.Duration(s.Every),
+			Timeout: time.Duration(s.Timeout), MaxBans: s.MaxRules, Now: b.opts.Now, Logger: b.opts.Logger,
+		}}
 	case "exec":
 		state := "" // without a store nothing outlives a restart
 		if b.opts.Store != nil {

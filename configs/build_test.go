@@ -66,12 +66,13 @@ func TestBuildProblems(t *testing.T) {
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nignoreip = 'unknown.example'", `D/b.toml:7: jail "j": ignoreip: no such host`, true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nignoreip = 'file:D/allow'", `D/allow:2: jail "j": ignoreip: "192.0.2.0/33" is neither an address nor a network`, true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nignoreip = 'file:D/none'", `D/b.toml:7: jail "j": ignoreip: open D/none: no such file or directory`, true},
+		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['d1', 'd2']", `D/b.toml:7: jail "j": banaction: the sinks "d1" and "d2" write the same file, /etc/deny.conf`, true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nbanaction = ['nftables', 'k']", `D/b.toml:7: jail "j": banaction: the sinks "nftables" and "k" have the same table, "banpipe"`, true},
 		{"filter = 'sshd'\nlogpath = 'D/ok.log'\nignoreip = 'known.example'\nlogtimezone = '+0100'\nbantime = -1", "", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.jail, func(t *testing.T) {
-			text := "[sinks]\nk.type = 'nftables'\nu2.type = 'ufw'\n[jails.j]\n" + tt.jail + "\nenabled = true\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n"
+			text := "[sinks]\nk.type = 'nftables'\nu2.type = 'ufw'\n[jails.j]\n" + tt.jail + "\nenabled = true\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n[sinks.d1]\ntype = 'denyfile'\npath = '/etc/deny.conf'\n[sinks.d2]\ntype = 'denyfile'\npath = '/etc/deny.conf'\n"
 			cfg, err := Parse(filepath.Join(dir, "b.toml"), []byte(strings.ReplaceAll(text, "D/", dir+"/")))
 			if err != nil {
 				t.Fatal(err)
@@ -110,7 +111,7 @@ func TestBuildWaits(t *testing.T) {
 		{"journalmatch = '_COMM=sshd'", "journal", `D/b.toml:2: jail "j": journalmatch: this machine has no journal, or no journalctl (yet): it is waited for`, `D/b.toml:2: jail "j": journalmatch: this machine has no journal, or no journalctl; the jail does not run`},
 	} {
 		t.Run(tt.jail, func(t *testing.T) {
-			text := "[jails.j]\n" + tt.jail + "\nenabled = true\nfailregex = '^<HOST>$'\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n"
+			text := "[jails.j]\n" + tt.jail + "\nenabled = true\nfailregex = '^<HOST>$'\n[jails.ok]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/ok.log'\n[sinks.d1]\ntype = 'denyfile'\npath = '/etc/deny.conf'\n[sinks.d2]\ntype = 'denyfile'\npath = '/etc/deny.conf'\n"
 			cfg, err := Parse(filepath.Join(dir, "b.toml"), []byte(strings.ReplaceAll(text, "D/", dir+"/")))
 			if err != nil {
 				t.Fatal(err)
@@ -264,6 +265,44 @@ banaction = ["other", "nftables"]
 	}
 	if want := []string{"nftables nftables", "other nftables", "ufw ufw"}; !slices.Equal(held, want) {
 		t.Errorf("got %q, want %q", held, want)
+	}
+}
+
+func TestBuildDenyFile(t *testing.T) {
+	cfg, err := Parse("b.toml", []byte(`
+[sinks.denyfile]
+path = "/no/such/folder/deny.conf"
+[sinks.web]
+type = "denyfile"
+path = "/etc/deny.map"
+lines = "map"
+reload = ["no-such-program", "-s", "reload"]
+reload_every = "1m"
+timeout = "20s"
+max_rules = 50
+[jails.sshd]
+enabled = true
+banaction = ["denyfile", "web"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := Build(cfg, BuildOptions{LookUp: lookUp, Own: none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := built.Outputs[0].Sink.(*sinks.Expire).Sink.(*sinks.DenyFile)
+	if got.Name() != "denyfile" || got.Path != "/no/such/folder/deny.conf" || got.Map || got.Reload != nil || got.Every != 5*time.Second || got.MaxBans != 10_000 {
+		t.Errorf("got %+v", got)
+	}
+	got = built.Outputs[1].Sink.(*sinks.Expire).Sink.(*sinks.DenyFile)
+	if got.Name() != "web" || !got.Map || len(got.Reload) != 3 || got.Every != time.Minute || got.Timeout != 20*time.Second || got.MaxBans != 50 {
+		t.Errorf("got %+v", got)
+	}
+	for _, want := range []string{"the folder /no/such/folder is not there", "the program no-such-program is not installed"} {
+		if !strings.Contains(built.Warnings.Error(), want) {
+			t.Errorf("got %v, want %q in it", built.Warnings, want)
+		}
 	}
 }
 

@@ -1,15 +1,11 @@
 package configs
 
 import (
-	"fmt"
 	"maps"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/banpipe/banpipe/sinks"
 )
 
 // A Config is a configuration with every default filled in. It comes from Load, Parse or Default and may
@@ -42,23 +38,6 @@ type Log struct {
 // Metrics says where Prometheus may scrape.
 type Metrics struct {
 	Listen string `toml:"listen"` // host:port; "" for nowhere
-}
-
-// A Sink is a back end that bans, under the name that banaction uses.
-type Sink struct {
-	Type         string `toml:"type"`          // nftables, ufw or exec; "" is the sink's name
-	Table        string `toml:"table"`         // nftables: the table, of the family inet
-	Hook         string `toml:"hook"`          // nftables: prerouting, input or forward
-	Priority     int    `toml:"priority"`      // nftables: the chain's; -300 is before conntrack
-	KeepOutgoing bool   `toml:"keep_outgoing"` // nftables: replies to connections opened from here pass
-	Policy       string `toml:"policy"`        // nftables: drop or reject
-
-	// Of ufw and exec only: their keys are the same words, and unknown in the table of an nftables sink.
-	MaxRules int      `toml:"-"` // max_rules: rules of ours (ufw) or bans (exec) at most
-	Timeout  Duration `toml:"-"` // of one command
-	Kill     string   `toml:"-"` // ufw: what ends the connections of the banned: none, ss or conntrack
-	Ban      []string `toml:"-"` // exec: argv, as sinks.Exec has it
-	Unban    []string `toml:"-"` // exec: argv; none if the back end ends bans by itself
 }
 
 // DefaultPath is where the program looks for its configuration.
@@ -95,90 +74,6 @@ func builtIn(path string) *Config {
 		Defaults: defaultJail(),
 		Jails:    map[string]*Jail{},
 	}
-}
-
-func nftablesSink() Sink {
-	return Sink{Type: "nftables", Table: "banpipe", Hook: "prerouting", Priority: -300, Policy: "drop"}
-}
-
-func ufwSink() Sink {
-	return Sink{Type: "ufw", MaxRules: 500, Timeout: Duration(30 * time.Second), Kill: "none"}
-}
-
-// programs reads the table of a sink that runs programs, ufw's if s has a Kill.
-func (s *Sink) programs(d *decoder, v *value, label string) {
-	type common struct {
-		Type     string   `toml:"type"`
-		MaxRules Count    `toml:"max_rules"`
-		Timeout  Duration `toml:"timeout"`
-	}
-	both := common{MaxRules: Count(s.MaxRules), Timeout: s.Timeout}
-	if s.Kill != "" {
-		d.table(v, label, &both, "kill")
-		if v.has("kill") {
-			d.value(v.at("kill"), join(label, "kill"), reflect.ValueOf(&s.Kill).Elem())
-		}
-		oneOf(v, &d.errs, label, "kill", s.Kill, "none", "ss", "conntrack")
-	} else {
-		d.table(v, label, &both, "ban", "unban")
-		s.Ban, s.Unban = argv(d, v, label, "ban"), argv(d, v, label, "unban")
-		if s.Ban == nil && !v.has("ban") {
-			d.errs.add(v, label, mistake(`ban = ["/usr/local/bin/block", "{addr}"]`, "it has no ban, the program that bans"))
-		}
-	}
-	if both.Timeout <= 0 {
-		d.errs.add(v.at("timeout"), join(label, "timeout"), mistake(durationHint, "want a time that ends, and is not 0"))
-	}
-	s.MaxRules, s.Timeout = int(both.MaxRules), both.Timeout
-}
-
-// argv reads a program and its arguments.
-func argv(d *decoder, v *value, label, key string) []string {
-	if !v.has(key) {
-		return nil
-	}
-	var words Lines
-	err := words.set(v.at(key))
-	if err == nil {
-		err = sinks.CheckArgv(words)
-	}
-	if err != nil {
-		d.errs.add(v.at(key), join(label, key), err)
-	}
-	return words
-}
-
-// sink reads [sinks.NAME]: the defaults of its type, or what stands there already, and v over them.
-func (c *Config) sink(d *decoder, name string, v *value) {
-	label := fmt.Sprintf("sink %q", name)
-	if v.table() == nil {
-		d.errs.add(v, label, wants(v, "a table"))
-		return
-	}
-	kind, _ := v.at("type").v.(string)
-	if kind == "" {
-		kind = name // [sinks.nftables] need not say it twice
-	}
-	s := nftablesSink()
-	switch kind {
-	case "nftables":
-		d.table(v, label, &s)
-		oneOf(v, &d.errs, label, "hook", s.Hook, "prerouting", "input", "forward")
-		oneOf(v, &d.errs, label, "policy", s.Policy, "drop", "reject")
-		if s.Table == "" {
-			d.errs.add(v.at("table"), label+": table", errEmpty)
-		}
-	case "ufw":
-		s = ufwSink()
-		s.programs(d, v, label)
-	case "exec":
-		s = Sink{MaxRules: 10_000, Timeout: Duration(10 * time.Second)}
-		s.programs(d, v, label)
-	default:
-		d.errs.add(v.at("type"), label+": type", choice(kind, []string{"nftables", "ufw", "exec"}))
-	}
-	s.Type = kind
-	c.Sinks[name] = s
 }
 
 // check looks at what types cannot say. v is the table that c was read from.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -126,6 +127,13 @@ func (b *builder) sinksOf(j *Jail) {
 			}
 		case "exec":
 			program = s.Ban[0] // Load wants one
+		case "denyfile":
+			if len(s.Reload) > 0 {
+				program = s.Reload[0]
+			}
+			if info, err := os.Stat(filepath.Dir(s.Path)); err != nil || !info.IsDir() {
+				b.warn(j, "banaction", mistake("until it is, nobody is banned by this sink", "sink %q: the folder %s is not there", name, filepath.Dir(s.Path)))
+			}
 		}
 		if program != "" && !installed(program) {
 			b.warn(j, "banaction", mistake("until it is, nobody is banned by this sink", "sink %q: the program %s is not installed", name, program))
@@ -143,7 +151,7 @@ func installed(program string) bool {
 	return false
 }
 
-// tables makes sure that no two sinks have one table, or both ufw: each would remove the other's rules.
+// tables makes sure that no two sinks have one table or file, or both ufw: each would remove the other's rules.
 func (b *builder) tables() {
 	owner := map[string]string{}
 	for _, j := range b.jails {
@@ -158,6 +166,13 @@ func (b *builder) tables() {
 					return
 				}
 				owner[""] = name
+				continue
+			case "denyfile":
+				if other, taken := owner[s.Path]; taken && other != name {
+					b.problem(j, "banaction", mistake("give one of them another path", "the sinks %q and %q write the same file, %s", other, name, s.Path))
+					return
+				}
+				owner[s.Path] = name
 				continue
 			}
 			if other, taken := owner[s.Table]; taken && other != name {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/banpipe/banpipe/pipeline"
 )
 
@@ -108,28 +110,12 @@ func (b *book) save() error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(b.path, append(text, '\n')); err != nil {
+	// After a power cut there is the old one or the new one.
+	if err := renameio.WriteFile(b.path, append(text, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(b.path))); err != nil {
 		return err
 	}
 	b.dirty = false
 	return nil
-}
-
-// replaceFile puts text in the place of the file at path; after a power cut there is the old or the new one.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // action is the ban that an entry stands for.

@@ -301,13 +301,21 @@ func (x *Exec) argv(template []string, a *pipeline.Action) []string {
 	return argv
 }
 
-// CheckArgv says what is wrong with a template for Ban or Unban: no program, or a placeholder that does not exist.
-func CheckArgv(template []string) error {
-	if len(template) == 0 || template[0] == "" {
+// CheckCommand says what is wrong with a program and its arguments: there is no program, or arguments stand in its name.
+func CheckCommand(argv []string) error {
+	if len(argv) == 0 || argv[0] == "" {
 		return errors.New("no program")
 	}
-	if strings.ContainsAny(template[0], "{} \t") {
-		return fmt.Errorf("program %q: want a path or a name; each argument is a string of its own", template[0])
+	if strings.ContainsAny(argv[0], "{} \t") {
+		return fmt.Errorf("program %q: want a path or a name; each argument is a string of its own", argv[0])
+	}
+	return nil
+}
+
+// CheckArgv says what is wrong with a template for Ban or Unban: no program, or a placeholder that does not exist.
+func CheckArgv(template []string) error {
+	if err := CheckCommand(template); err != nil {
+		return err
 	}
 	for _, word := range template[1:] {
 		for rest := word; ; {

@@ -22,7 +22,7 @@ func flushCommand() *cobra.Command {
 		Short: "lift every ban at once: remove banpipe's table from the kernel, and its bans everywhere else",
 		Long: `flush removes the nftables table of banpipe, and with it every ban in the kernel: the way out when somebody is
 locked out. It needs no running service and no working configuration. A service that answers lifts all its bans as well, and goes on
-with the next one. Where none answers, the rules that banpipe has made in ufw are deleted, and programs of your own are run to
+with the next one. Where none answers, the rules that banpipe has made in ufw are deleted, deny files are emptied, and programs of your own are run to
 unban what they were told to ban; a service that starts later would put back what it still knows.`,
 		Example: `  sudo banpipe flush`,
 		Args:    atMost(0),
@@ -118,6 +118,10 @@ func flushBackEnd(ctx context.Context, b configs.BackEnd, served []string) (one 
 			return flushed{Sink: b.Name, Lifted: &n, Note: fmt.Sprintf("it has no unban: %d bans end when it ends them", len(held))}, nil
 		}
 		n, err = s.Flush(ctx)
+	case *sinks.DenyFile:
+		if n, err = s.Flush(ctx); n == 0 && err == nil {
+			return flushed{}, nil
+		}
 	default:
 		return flushed{}, nil
 	}
