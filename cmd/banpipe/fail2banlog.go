@@ -1,20 +1,26 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline"
 )
 
 // A fail2banEncoder writes what tools that read fail2ban.log look for:
 //
+//	2026-11-22 07:23:11,042 fail2ban.filter         [811]: INFO    [sshd] Found 192.0.2.7 - 2026-11-22 07:23:11
 //	2026-11-22 07:23:11,042 fail2ban.actions        [811]: NOTICE  [sshd] Ban 192.0.2.7
 //
-// Whatever is no ban or unban keeps its words, under the name of its logger, with its fields as JSON behind it.
+// Whatever is no offence, ban or unban keeps its words, under the name of its logger, with its fields as JSON behind it.
 type fail2banEncoder struct {
 	zapcore.Encoder // the fields, as JSON
 	pool            buffer.Pool
@@ -31,9 +37,26 @@ func (e *fail2banEncoder) Clone() zapcore.Encoder {
 	return &fail2banEncoder{Encoder: e.Encoder.Clone(), pool: e.pool}
 }
 
-// fail2banWord is what fail2ban says (server/actions.py) for what we say.
+// found is the message of an offence; only this format has one, since each of its lines is one of the log that is read.
+const found = "found"
+
+// logFound has every offence logged, as the tools expect that count them.
+func logFound(b *configs.Built, log *zap.Logger) {
+	b.Stages = append(b.Stages, pipeline.StageFunc(func(_ context.Context, batch *pipeline.Batch) error {
+		for i := range batch.Records {
+			if r := &batch.Records[i]; r.Kind == pipeline.Hit {
+				log.Info(found, zap.Stringer("addr", r.Addr), zap.String("jail", r.Jail), zap.Time("at", r.Time))
+			}
+		}
+		return nil
+	}))
+}
+
+// fail2banWord is what fail2ban says (server/actions.py, server/filter.py) for what we say.
 func fail2banWord(message string) string {
 	switch message {
+	case found:
+		return "Found"
 	case "banned":
 		return "Ban"
 	case "unbanned", "ban ended":
@@ -58,8 +81,12 @@ func (e *fail2banEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Fiel
 		for _, f := range fields {
 			f.AddTo(values)
 		}
-		name, level = "fail2ban.actions", "NOTICE"
 		text, fields = fmt.Sprintf("[%v] %s %v", values.Fields["jail"], word, values.Fields["addr"]), nil
+		name, level = "fail2ban.actions", "NOTICE"
+		if at, ok := values.Fields["at"].(time.Time); ok {
+			name, level = "fail2ban.filter", "INFO"
+			text += " - " + at.Local().Format(time.DateTime)
+		}
 	}
 	// fail2ban's own widths: %(name)-24s, %(levelname)-7s
 	fmt.Fprintf(line, "%s %-23s [%d]: %-7s %s", entry.Time.Format("2006-01-02 15:04:05,000"), name, os.Getpid(), level, strings.ReplaceAll(text, "\n", `\n`))

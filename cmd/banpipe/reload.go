@@ -74,6 +74,9 @@ func (s *service) build(old *running, cfg *configs.Config) (*running, error) {
 		return nil, err
 	}
 	built.Stats = &s.stats
+	if s.tells {
+		logFound(built, s.log)
+	}
 	return &running{cfg: cfg, built: built, files: readTree(cfg.Path)}, nil
 }
 

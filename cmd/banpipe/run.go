@@ -92,6 +92,10 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	tells := cfg.Log.Format == "fail2ban" && !f.json
+	if tells {
+		logFound(built, log)
+	}
 	for _, problem := range built.Problems {
 		log.Error("configuration", zap.Error(problem))
 	}
@@ -115,6 +119,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 		err = built.Run(cmd.Context())
 	} else {
 		service := newService(f, cfg, built, opts, state, log)
+		service.tells = tells
 		if trial != nil {
 			service.await(trial)
 		}

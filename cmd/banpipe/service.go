@@ -33,6 +33,7 @@ type service struct {
 	log   *zap.Logger
 	start time.Time
 	stats pipeline.Stats // of all pipelines, one after the other
+	tells bool           // every offence is logged
 
 	now      atomic.Pointer[running]
 	next     chan *handover
