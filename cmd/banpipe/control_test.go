@@ -45,10 +45,10 @@ func (s *testService) configure(extra string) {
 func (s *testService) run() {
 	s.t.Helper()
 	s.cmd = banpipe(s.t, "run", "--config", s.config)
-	if !within(10*time.Second, func() bool { _, code := s.verb("status"); return code == 0 }) {
+	if !within(30*time.Second, func() bool { _, code := s.verb("status"); return code == 0 }) {
 		s.t.Fatal("the service does not answer")
 	}
-	if !within(10*time.Second, func() bool { return strings.Contains(s.kernel(), "chain bans") }) {
+	if !within(30*time.Second, func() bool { return strings.Contains(s.kernel(), "chain bans") }) {
 		s.t.Fatal("the service has not made its table")
 	}
 }
@@ -118,7 +118,7 @@ func (s *testService) set(name string) string {
 // holds waits until a set has an address, or has not.
 func (s *testService) holds(set, addr string, want bool) {
 	s.t.Helper()
-	if !within(5*time.Second, func() bool { return strings.Contains(s.set(set), addr) == want }) {
+	if !within(20*time.Second, func() bool { return strings.Contains(s.set(set), addr) == want }) {
 		s.t.Errorf("set %s holds %s: got %v, want %v:\n%s", set, addr, !want, want, s.set(set))
 	}
 }
@@ -150,12 +150,12 @@ func TestVerbs(t *testing.T) {
 	s.offend("192.0.2.7", 5)
 	s.holds("ban4", "192.0.2.7", true)
 	s.offend("192.0.2.8", 3)
-	within(5*time.Second, func() bool { return strings.Contains(s.done("status", "sshd"), "Currently failed:\t1") })
+	within(20*time.Second, func() bool { return strings.Contains(s.done("status", "sshd"), "Currently failed:\t1") })
 	s.says(`(?s)Currently failed:\t1\n.*Total failed:\t8\n.*File list:\t\S+/auth.log\n.*Currently banned:\t1\n.*Total banned:\t1\n.*Banned IP list:\t192.0.2.7\n`, "status", "sshd")
 	s.says(`(?s)sshd +1 +1 +1 +8 .*file:\S+/auth.log +8 .*nftables +ok.*state +ok`, "status")
 	s.says(`Banned IP list:\t192.0.2.7\n`, "status", "--all")
 	s.says(`192\.0\.2\.7 +sshd +20.* 5 hits in 10m0s`, "list")
-	within(5*time.Second, func() bool { return strings.Contains(s.done("why", "192.0.2.7"), "on record: 1") }) // with the next checkpoint
+	within(20*time.Second, func() bool { return strings.Contains(s.done("why", "192.0.2.7"), "on record: 1") }) // with the next checkpoint
 	s.says(`(?s)192.0.2.7 is banned\n  banned by jail sshd since .* until .*5 hits.*bans on record: 1\n.*\n    .*Failed password`, "why", "192.0.2.7")
 
 	s.says("banned 192.0.2.9 until", "ban", "192.0.2.9", "--reason", "because", "--for", "2h")

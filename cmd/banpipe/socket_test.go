@@ -164,16 +164,8 @@ func TestHostileCallers(t *testing.T) {
 	}
 	s.offend("192.0.2.7", 5)
 	s.holds("ban4", "192.0.2.7", true)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rss, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			if kb, _ := strconv.Atoi(strings.Fields(rss)[0]); kb > 200<<10 {
-				t.Errorf("got %s of memory", rss)
-			}
-		}
+	if rss := s.memory(); rss > 200 {
+		t.Errorf("got %d MiB of memory", rss)
 	}
 	// Those who say nothing lose their seats in seconds.
 	if !within(30*time.Second, func() bool { _, code := s.verb("ban", "192.0.2.8"); return code == 0 }) {
@@ -196,4 +188,98 @@ func TestHostileCallers(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "no right to talk to the service") {
 		t.Errorf("without the right: got %v, %s", err, out)
 	}
+}
+
+// memory is what the service has in memory, in MiB.
+func (s *testService) memory() (mib int) {
+	s.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rss, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, _ := strconv.Atoi(strings.Fields(rss)[0])
+			return kib >> 10
+		}
+	}
+	s.t.Fatal("no VmRSS")
+	return 0
+}
+
+// A thousand requests at once, some malformed and some endless, beside readers of events who do not read: each is answered or
+// refused, a ban from the log gets through, and the memory stays.
+func TestThousandCallers(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s := startService(t, "")
+	s.offend("192.0.2.6", 5)
+	s.holds("ban4", "192.0.2.6", true)
+	path := s.dir + "/run/banpipe.sock"
+	for range 8 {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	before := s.memory()
+	var codes [1000]int
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range codes {
+		body, want := io.Reader(strings.NewReader(fmt.Sprintf(`{"addrs":["198.18.%d.%d"],"for_seconds":600}`, i/250, i%250))), http.StatusOK
+		switch i % 10 {
+		case 3:
+			body, want = strings.NewReader(`{"addrs":["`+strings.Repeat("\xff", i)), http.StatusBadRequest
+		case 7:
+			body, want = io.MultiReader(strings.NewReader(`{"addrs":["`), endless{}), http.StatusBadRequest
+		}
+		wg.Go(func() {
+			client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", path)
+			}}}
+			<-start
+			resp, err := client.Post("http://x/v1/ban", "application/json", body)
+			if err != nil && i%10 == 7 {
+				codes[i] = want // hung up on, while it was still writing
+				return
+			}
+			if err != nil {
+				t.Errorf("request %d: %v", i, err)
+				return
+			}
+			defer resp.Body.Close()
+			if codes[i] = resp.StatusCode; codes[i] != want {
+				t.Errorf("request %d: got %d, want %d", i, codes[i], want)
+			}
+		})
+	}
+	begun := time.Now()
+	close(start)
+	s.offend("192.0.2.7", 5)
+	s.holds("ban4", "192.0.2.7", true)
+	banned := time.Since(begun)
+	wg.Wait()
+	s.holds("ban4", "198.18.3.249", true)
+	if n := strings.Count(s.done("list"), "198.18."); n != 800 {
+		t.Errorf("got %d bans by hand, want 800", n)
+	}
+	after := s.memory()
+	t.Logf("memory: %d MiB before, %d MiB after; a ban from the log took %v meanwhile", before, after, banned)
+	if after > before+50 {
+		t.Errorf("got %d MiB of memory, %d before", after, before)
+	}
+}
+
+// endless is a body without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '9'
+	}
+	return len(p), nil
 }

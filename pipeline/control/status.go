@@ -178,8 +178,12 @@ func (h *Handler) warnings(s *Status, snap pipeline.Snapshot, dropErr error, now
 		}
 	}
 	if late := snap.Late; late != nil && now.Sub(late.Last) < time.Hour {
-		say("%v goes on offending in jail %s although it has been banned since %s: its packets come another way (a proxy or CDN in front?); the kernel has dropped %d packets in all",
-			late.Addr, late.Jail, late.Since.Format(time.RFC3339), s.DroppedPackets)
+		dropped := "nothing"
+		if s.DroppedPackets > 0 {
+			dropped = fmt.Sprintf("%d packets", s.DroppedPackets)
+		}
+		say("%v goes on offending in jail %s although it has been banned since %s: its packets come another way (a proxy or CDN in front?); of all who are banned the kernel has dropped %s",
+			late.Addr, late.Jail, late.Since.Format(time.RFC3339), dropped)
 	}
 	for _, x := range snap.Spared {
 		if now.Sub(x.Last) < time.Hour {
