@@ -27,6 +27,7 @@ type Match struct {
 	Counts   *Counts // shared by all instances; nil counts nothing
 
 	sources map[string]*matchSource
+	dates   [][]pipeline.Span // of the batch, by view.dating, as far as they were asked for
 	texts   []text
 	json    []byte // the texts of lines of JSON
 	hits    []pipeline.Record
@@ -56,6 +57,9 @@ func (m *Match) Process(_ context.Context, b *pipeline.Batch) error {
 		return nil
 	}
 	m.hits, m.order = m.hits[:0], m.order[:0]
+	for i := range m.dates {
+		m.dates[i] = m.dates[i][:0]
+	}
 	if s := m.source(b.Source); s != nil {
 		for i, v := range s.program.views {
 			m.view(s, i, v, b)
@@ -98,14 +102,39 @@ func (m *Match) source(name string) *matchSource {
 	return s
 }
 
+// find returns the dates of the batch as the jails of a view see them; nil if Parse has found these already.
+// Views with the same datepattern share what is found.
+func (m *Match) find(s *matchSource, v *view, b *pipeline.Batch) []pipeline.Span {
+	if v.dating == 0 {
+		return nil
+	}
+	for len(m.dates) <= v.dating {
+		m.dates = append(m.dates, nil)
+	}
+	found := m.dates[v.dating]
+	if len(found) == 0 {
+		for i := range b.Records {
+			r := &b.Records[i]
+			date := r.Date
+			if !r.Dated {
+				date, _ = s.finders[v.dating].Find(r.Line)
+			}
+			found = append(found, date)
+		}
+		m.dates[v.dating] = found
+	}
+	return found
+}
+
 // view judges the batch for the jails of one view.
 func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 	m.texts, m.json = m.texts[:0], m.json[:0]
+	dates := m.find(s, v, b)
 	for i := range b.Records {
 		r := &b.Records[i]
-		date := r.Date // as Parse has found it, for the first view
-		if index > 0 && !r.Dated {
-			date, _ = s.finders[index].Find(r.Line)
+		date := r.Date
+		if dates != nil {
+			date = dates[i]
 		}
 		t, ok := v.text(r, date, &m.json)
 		if !ok {

@@ -31,6 +31,7 @@ type Program struct {
 type view struct {
 	key      string
 	dates    *Dates
+	dating   int       // the first view with the same datepattern: it finds the same dates
 	json     *jsonText // nil for plain lines
 	mixed    bool      // lines that are no JSON are plain ones
 	pattern  bool      // the filter has a datepattern: of the whole line
@@ -95,8 +96,11 @@ func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text,
 		line := len(*made)
 		*made = append(append(*made, r.Line[:date.Start]...), r.Line[date.End:]...)
 		start, ok := len(*made), false
-		*made, ok = v.ufw.append(*made, (*made)[line:])
-		return text{date: date, head: (*made)[start:]}, ok && !r.Cut
+		if *made, ok = v.ufw.append(*made, (*made)[line:]); !ok {
+			*made = (*made)[:line]
+			return text{}, false
+		}
+		return text{date: date, head: (*made)[start:]}, !r.Cut
 	}
 	if v.json == nil || v.mixed && !bytes.HasPrefix(bytes.TrimLeft(r.Line[jsonAt(r):], " "), []byte("{")) {
 		return text{date: date, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut}, true
@@ -135,7 +139,10 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{key: key, dates: dates, pattern: len(f.DatePattern) > 0}
+	v := &view{key: key, dates: dates, pattern: len(f.DatePattern) > 0, dating: len(p.views)}
+	if i := slices.IndexFunc(p.views, func(w *view) bool { return slices.Equal(w.dates.names, dates.names) }); i >= 0 {
+		v.dating = i
+	}
 	switch {
 	case f.Format != "" && f.MaxLines > 1:
 		return nil, fmt.Errorf("maxlines does not go with format %s", f.Format)
