@@ -59,14 +59,15 @@ func (r *run) save(c *checkpoint, fails []error) {
 	r.saver.put(c)
 }
 
-// act books actions, tells the sinks, and writes the ban log and the history.
+// act books actions, tells the sinks, and writes the ban log and the history. The end of what nobody held is for the sinks
+// only: they may hold what the state does not know.
 func (r *run) act(actions []Action) {
 	for _, a := range actions {
-		r.ledger.put(a)
+		news := r.ledger.put(a)
 		for _, o := range r.boxes {
 			o.put(a)
 		}
-		if a.Restored {
+		if a.Restored || !news {
 			continue
 		}
 		r.logAction(a)

@@ -35,19 +35,23 @@ func newLedger(now func() time.Time) *ledger {
 	return &ledger{now: now, held: make(map[target][]Action), others: make(map[target]struct{}), ports: make(map[string]struct{}), sweepAt: 1024}
 }
 
-// put books an action. One that ends something, without a jail, ends it for all.
-func (l *ledger) put(a Action) {
+// put books an action. One that ends something, without a jail, ends it for all. It reports whether there was anything to
+// end, or a is no end.
+func (l *ledger) put(a Action) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := targetOf(a)
+	before := len(l.held[t])
 	holds := slices.DeleteFunc(l.held[t], func(h Action) bool {
 		return h.Jail == a.Jail || a.Op.Ends() && a.Jail == ""
 	})
+	ended := len(holds) < before
 	if !a.Op.Ends() {
 		holds = append(holds, a)
 	}
 	l.set(t, holds)
 	l.sweep()
+	return ended || !a.Op.Ends()
 }
 
 func (l *ledger) set(t target, holds []Action) {

@@ -181,7 +181,7 @@ func (c *client) events(ctx context.Context, path string, each func(name string,
 	if ctx.Err() != nil {
 		return nil // Ctrl-C
 	}
-	if err := in.Err(); err != nil {
+	if err := in.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	return errors.New("the service has ended")
@@ -197,8 +197,11 @@ func seconds(text string) (*float64, error) {
 		return nil, &usageError{err}
 	}
 	s := time.Duration(d).Seconds()
-	if d < 0 {
+	switch {
+	case d < 0:
 		s = -1
+	case d == 0:
+		return nil, &usageError{fmt.Errorf("%q: want a time that is not 0", text)}
 	}
 	return &s, nil
 }

@@ -291,6 +291,44 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
+// fail2ban's page, of a log and of the journal.
+func TestPrintJails(t *testing.T) {
+	var out bytes.Buffer
+	printJails(&out, control.Status{Jails: []control.Jail{
+		{Jail: "sshd", LogPath: []string{"/var/log/a", "/var/log/b"}, Tracked: 1, HitsTotal: 5, Bans: 2, BansTotal: 3, Addrs: []string{"192.0.2.7", "2001:db8::/64"}},
+		{Jail: "j", JournalMatch: "_COMM=sshd"},
+	}})
+	const want = "Status for the jail: sshd\n|- Filter\n|  |- Currently failed:\t1\n|  |- Total failed:\t5\n|  `- File list:\t/var/log/a /var/log/b\n" +
+		"`- Actions\n   |- Currently banned:\t2\n   |- Total banned:\t3\n   `- Banned IP list:\t192.0.2.7 2001:db8::/64\n" +
+		"Status for the jail: j\n|- Filter\n|  |- Currently failed:\t0\n|  |- Total failed:\t0\n|  `- Journal matches:\t_COMM=sshd\n" +
+		"`- Actions\n   |- Currently banned:\t0\n   |- Total banned:\t0\n   `- Banned IP list:\t\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &out, want)
+	}
+}
+
+// What watch prints on a terminal, and history.
+func TestEventLine(t *testing.T) {
+	at := time.Date(2026, 11, 22, 7, 23, 11, 0, time.Local)
+	until := at.Add(time.Hour)
+	event := func(a control.Action) control.Event { return control.Event{Time: at, Action: a} }
+	for _, c := range []struct {
+		e      control.Event
+		colour bool
+		want   string
+	}{
+		{event(control.Action{Op: "ban", Prefix: "192.0.2.7/32", Jail: "sshd", Until: &until, Reason: "5 hits in 10m0s"}), true, "\x1b[31mban\x1b[0m 192.0.2.7 by jail sshd until 2026-11-22 08:23:11: 5 hits in 10m0s"},
+		{event(control.Action{Op: "ban", Prefix: "2001:db8::/64", Jail: "j", Observe: true}), false, "would ban 2001:db8::/64 by jail j for ever"},
+		{event(control.Action{Op: "unban", Prefix: "192.0.2.7/32", Jail: "sshd"}), true, "\x1b[32munban\x1b[0m 192.0.2.7 by jail sshd"},
+		{event(control.Action{Op: "pause", Jail: "manual", Until: &until}), true, "\x1b[33mpause\x1b[0m by jail manual until 2026-11-22 08:23:11"},
+		{event(control.Action{Op: "allow", Prefix: "192.0.2.7/32", Jail: "manual", Reason: "\x1b[2J"}), false, `allow 192.0.2.7 by jail manual for ever: \x1b[2J`},
+	} {
+		if got := eventLine(c.e, c.colour); got != "2026-11-22 07:23:11 "+c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
 // What scripts call fail2ban-client for.
 func TestFail2banClient(t *testing.T) {
 	if !inNamespace(t) {
@@ -315,6 +353,8 @@ func TestFail2banClient(t *testing.T) {
 		{"set sshd banip 192.0.2.300", "addrs: \"192.0.2.300\" is neither an address nor a prefix\n", 255},
 		{"status nosuch", "there is no jail \"nosuch\"\n", 255},
 		{"reload", "OK\n", 0},
+		{"-t", "OK: configuration test is successful\n", 0},
+		{"version", "banpipe (devel)\n", 0},
 		{"unban --all", "1\n", 0},
 		{"banned", "[{'sshd': []}]\n", 0},
 		{"set sshd bantime 5", "", 255},

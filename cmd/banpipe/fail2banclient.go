@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path/filepath"
 	"strings"
 
 	"github.com/banpipe/banpipe/pipeline/control"
@@ -73,7 +74,11 @@ func (s *shim) run(ctx context.Context, words []string) error {
 	verb := strings.Join(words, " ")
 	switch {
 	case s.test:
-		if _, err := check(s.flags.config, nil); err != nil {
+		var st control.Status // the configuration to test is that of the service, if one answers
+		if err := s.flags.client().get(ctx, "/v1/status", &st); err != nil || !filepath.IsAbs(st.Config) {
+			st.Config = ""
+		}
+		if _, err := check(st.Config, nil); err != nil {
 			return fmt.Errorf("ERROR: %w", err)
 		}
 		return s.say("OK: configuration test is successful")

@@ -53,6 +53,9 @@ address, --by-day by day and jail.`,
 			if err := f.client().get(cmd.Context(), "/v1/history?"+query.Encode(), &h); err != nil {
 				return err
 			}
+			if (top || byDay) && len(h.Events) == 10_000 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "banpipe: only the last 10,000 events are counted: --since or --jail narrows them")
+			}
 			out := cmd.OutOrStdout()
 			switch {
 			case top:

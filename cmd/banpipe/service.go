@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -174,7 +175,7 @@ func (s *service) handler(log *zap.Logger) http.Handler {
 func (s *service) jails() map[string]control.JailInfo {
 	infos := make(map[string]control.JailInfo)
 	for _, j := range s.now.Load().built.Jails {
-		infos[j.Name] = control.JailInfo{Filter: j.Loaded.Name, LogPath: j.LogPath}
+		infos[j.Name] = control.JailInfo{Filter: j.Loaded.Name, LogPath: j.LogPath, Journal: j.Journal()}
 	}
 	return infos
 }
@@ -232,7 +233,7 @@ func (s *service) warnings() []string {
 	now := s.now.Load()
 	var all []string
 	for _, p := range now.built.Problems {
-		all = append(all, "configuration: "+p.Error())
+		all = append(all, "configuration: "+strings.ReplaceAll(p.Error(), "\n", "; "))
 	}
 	all = append(all, now.built.Waiting()...)
 	all = append(all, now.built.Foreign()...)

@@ -64,8 +64,11 @@ sentences. With a JAIL it is the page that fail2ban-client prints; with --all, t
 func printJails(w io.Writer, s control.Status) {
 	for _, j := range s.Jails {
 		fmt.Fprintf(w, "Status for the jail: %s\n", plain(j.Jail))
-		fmt.Fprintf(w, "|- Filter\n|  |- Currently failed:\t%d\n|  |- Total failed:\t%d\n|  `- File list:\t%s\n",
-			j.Tracked, j.HitsTotal, plain(strings.Join(j.LogPath, " ")))
+		reads := "File list:\t" + plain(strings.Join(j.LogPath, " "))
+		if j.JournalMatch != "" {
+			reads = "Journal matches:\t" + plain(j.JournalMatch)
+		}
+		fmt.Fprintf(w, "|- Filter\n|  |- Currently failed:\t%d\n|  |- Total failed:\t%d\n|  `- %s\n", j.Tracked, j.HitsTotal, reads)
 		fmt.Fprintf(w, "`- Actions\n   |- Currently banned:\t%d\n   |- Total banned:\t%d\n   `- Banned IP list:\t%s\n",
 			j.Bans, j.BansTotal, strings.Join(j.Addrs, " "))
 	}

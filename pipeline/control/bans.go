@@ -21,9 +21,12 @@ func (h *Handler) bans(r *http.Request) (any, error) {
 			return nil, bad("op %q: want ban, allow or pause", word)
 		}
 	}
-	jail := r.FormValue("jail")
+	jail, p := r.FormValue("jail"), h.Pipeline()
+	if err := h.knows(p, jail); err != nil {
+		return nil, err
+	}
 	var live []pipeline.Action
-	for a := range h.Pipeline().Live() {
+	for a := range p.Live() {
 		if a.Op == op && (jail == "" || a.Jail == jail) {
 			live = append(live, a)
 		}

@@ -31,6 +31,7 @@ const (
 type JailInfo struct {
 	Filter  string
 	LogPath []string
+	Journal string // what it reads of the journal, instead of logs
 }
 
 // A Lag is what a source has not read yet.
@@ -116,6 +117,19 @@ func bad(format string, args ...any) error {
 }
 
 var errNotHere = &problem{http.StatusNotImplemented, errors.New("this service cannot do that")}
+
+// knows returns an error for a jail that is neither configured nor holds a ban. "" is every jail.
+func (h *Handler) knows(p *pipeline.Pipeline, jail string) error {
+	if jail == "" || jail == pipeline.Manual {
+		return nil
+	}
+	for _, j := range p.Snapshot().Jails {
+		if j.Jail == jail {
+			return nil
+		}
+	}
+	return &problem{http.StatusNotFound, fmt.Errorf("there is no jail %q", jail)}
+}
 
 // get serves a question.
 func (h *Handler) get(name string, answer func(*http.Request) (any, error)) {

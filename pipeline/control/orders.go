@@ -114,6 +114,9 @@ func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 		return nil, err
 	}
 	p := h.Pipeline()
+	if err := h.knows(p, o.Jail); err != nil {
+		return nil, err
+	}
 	var actions []pipeline.Action
 	for _, one := range asked {
 		actions = append(actions, pipeline.Action{Op: pipeline.Unban, Prefix: one.prefix, Jail: o.Jail, Reason: "by hand"})
@@ -142,6 +145,9 @@ func (h *Handler) unbanAll(ctx context.Context, o *Order) (Results, error) {
 	out := Results{Results: []Result{}}
 	if len(o.Addrs) > 0 {
 		return out, bad("unban: addresses and all of them at once")
+	}
+	if err := h.knows(h.Pipeline(), o.Jail); err != nil {
+		return out, err
 	}
 	var actions []pipeline.Action
 	for a := range h.Pipeline().Live() {
@@ -189,6 +195,9 @@ func (h *Handler) pass(ctx context.Context, o *Order, op pipeline.Op) (any, erro
 	for _, one := range asked {
 		base.Prefix = one.prefix
 		actions = append(actions, base)
+		for _, held := range h.Pipeline().Holding(one.prefix) {
+			one.allowed = one.allowed || held.Op == pipeline.Allow && held.Prefix == one.prefix
+		}
 	}
 	if err := h.do(ctx, actions, asked); err != nil {
 		return nil, err
@@ -199,6 +208,8 @@ func (h *Handler) pass(ctx context.Context, o *Order, op pipeline.Op) (any, erro
 		r.Action = &a
 		if op == pipeline.Allow {
 			r.Notes = h.gateNotes(one.prefix)
+		} else if !one.allowed {
+			r.Notes = append(r.Notes, "it was not allowed")
 		}
 		r.Notes = append(r.Notes, h.sinkNotes()...)
 	}), nil
@@ -237,11 +248,16 @@ func (h *Handler) everybody(ctx context.Context, o *Order, a pipeline.Action) (a
 	if len(o.Addrs) > 0 || o.Jail != "" || o.All || o.Force {
 		return nil, bad("%v: it is for everybody", a.Op)
 	}
+	before := h.Pipeline().Snapshot().Paused
 	if err := h.do(ctx, []pipeline.Action{a}, nil); err != nil {
 		return nil, err
 	}
 	out := NewAction(a, h.now())
 	r := Result{Done: true, Action: &out, Notes: h.sinkNotes()}
+	if a.Op == pipeline.Resume && before.IsZero() {
+		r.Notes = append(r.Notes, "there was no pause")
+		return Results{Results: []Result{r}}, nil
+	}
 	for _, s := range h.Pipeline().Snapshot().Sinks {
 		switch {
 		case s.Gate:
@@ -262,6 +278,7 @@ type asking struct {
 	prefix  netip.Prefix
 	refused error
 	banned  bool // before an unban
+	allowed bool // before a disallow
 }
 
 func (o *Order) prefixes() ([]*asking, error) {

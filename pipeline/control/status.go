@@ -88,7 +88,8 @@ func (h *Handler) jails(p *pipeline.Pipeline, stats []pipeline.JailStats) []Jail
 	for _, s := range stats {
 		limit, configured := limits[s.Jail]
 		j := Jail{
-			Jail: s.Jail, Filter: infos[s.Jail].Filter, LogPath: infos[s.Jail].LogPath, Ports: pipeline.PortsString(limit.Ports),
+			Jail: s.Jail, Filter: infos[s.Jail].Filter, LogPath: infos[s.Jail].LogPath,
+			JournalMatch: infos[s.Jail].Journal, Ports: pipeline.PortsString(limit.Ports),
 			Enforce: !limit.Observe, Tracked: s.Tracked, HitsTotal: s.Hits, Bans: s.Live, BansTotal: s.Bans, LastHit: moment(s.LastHit),
 		}
 		if configured {

@@ -33,7 +33,8 @@ type Jail struct {
 	Jail            string     `json:"jail"`
 	Filter          string     `json:"filter,omitempty"`
 	LogPath         []string   `json:"logpath,omitempty"`
-	Ports           string     `json:"ports"` // "" is all
+	JournalMatch    string     `json:"journalmatch,omitempty"` // instead of LogPath
+	Ports           string     `json:"ports"`                  // "" is all
 	MaxRetry        int        `json:"maxretry,omitempty"`
 	FindTimeSeconds float64    `json:"findtime_seconds,omitempty"`
 	BanTimeSeconds  float64    `json:"bantime_seconds,omitempty"` // negative never ends
