@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/banpipe/banpipe/matchers"
+	"github.com/banpipe/banpipe/pipeline"
 )
 
 // A jail reads a log that is there, else the journal, else a log that it waits for.
@@ -69,4 +73,40 @@ func buildJails(t *testing.T, dir, text, journalctl string) *Built {
 	}
 	slices.SortFunc(built.Jails, func(a, b *Jail) int { return strings.Compare(a.Name, b.Name) })
 	return built
+}
+
+// Programs that write a date of their own into the journal: nothing is cut out of an entry, since it has its own.
+func TestJournalEntriesWithADate(t *testing.T) {
+	for _, c := range []struct{ filter, line string }{
+		{"mysqld-auth", `db1 mariadbd[811]: 2026-11-22  7:23:11 12 [Warning] Access denied for user 'root'@'192.0.2.1' (using password: YES)`},
+		{"mysqld-auth", `db1 mysqld[811]: 2026-11-22T07:23:11.483417Z 12 [Note] [MY-010926] [Server] Access denied for user 'root'@'192.0.2.1' (using password: YES)`},
+		{"gitea", `web1 gitea[811]: 2026/11/22 07:23:11 routers/web/auth/auth.go:205:SignInPost() [I] Failed authentication attempt for bob from 192.0.2.1:54321: user does not exist [uid: 0, name: bob, keyid: 0]`},
+		{"gitea", `web1 forgejo-web[811]: 2026/11/22 07:23:11 ...ers/web/auth/auth.go:205:SignInPost() [W] Failed authentication attempt for bob from 192.0.2.1`},
+		{"sshd", `web1 sshd-session[811]: Failed password for root from 192.0.2.1 port 40000 ssh2`},
+	} {
+		t.Run(c.line, func(t *testing.T) {
+			f, err := LoadFilter(c.filter, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := matchers.NewProgram([]matchers.JailFilter{{Jail: "j", Filter: f.Filter}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := &pipeline.Batch{Source: "journal"}
+			b.Append([]byte(c.line), time.Now()).Dated = true
+			programs := func(string) *matchers.Program { return p }
+			for _, s := range []pipeline.Stage{&matchers.Parse{Programs: programs}, &matchers.Match{Programs: programs}, &matchers.Session{Programs: programs}} {
+				if err := s.Process(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(b.Records) != 1 || b.Records[0].Addr.String() != "192.0.2.1" {
+				t.Errorf("got %+v, want a hit of 192.0.2.1", b.Records)
+			}
+			if !matchers.HasShape(c.line, f.Shape) {
+				t.Errorf("the line has not the shape %q", f.Shape)
+			}
+		})
+	}
 }
