@@ -217,12 +217,21 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		}),
 		&matchers.Session{Programs: p.of},
 		&pipeline.Window{Jails: limits, Now: b.opts.Now},
-		&pipeline.Decide{Jails: limits, Own: own, Proxies: proxies, Now: b.opts.Now, Logger: b.opts.Logger},
+		&pipeline.Decide{Jails: limits, Own: own, Proxies: proxies, Notice: b.notice(), Now: b.opts.Now, Logger: b.opts.Logger},
 	}
 	if slices.ContainsFunc(b.jails, func(j *Jail) bool { return j.Loaded.UseDNS == "yes" || j.Loaded.UseDNS == "warn" }) {
 		stages = slices.Insert(stages, 2, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session
 	}
 	return stages
+}
+
+// notice is how long a jail waits that has said whom it would ban for lines from before its first start: long enough to read
+// it and to do something. Who only wants to see what a log comes to is not kept waiting.
+func (b *builder) notice() time.Duration {
+	if b.opts.Once || b.opts.DryRun {
+		return 0
+	}
+	return 30 * time.Second
 }
 
 // outputs are the sinks that the jails name, each once.

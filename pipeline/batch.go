@@ -16,6 +16,7 @@ type Batch struct {
 	Source  string // where the lines come from: "file:/var/log/auth.log", "journal", "stdin"
 	Cursor  []byte // where the source stands behind the last record; nil if it cannot say
 	Live    bool   // the source was at its end: the lines have just been written
+	Backlog bool   // it was never read before, and has not been at its end since: lines from before the first start
 	Records []Record
 	Actions []Action
 

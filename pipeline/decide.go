@@ -25,6 +25,7 @@ type Decide struct {
 	MaxBans      int                   // live bans at most, the earliest end goes first; 0 means 1,000,000
 	Memory       time.Duration         // how long after its last ban an offender counts as one; 0 means 90 days
 	MaxOffenders int                   // that are remembered, some 200 bytes each, where a jail has an Escalation; 0 means 200,000
+	Notice       time.Duration         // how long before a jail that would ban more than ten addresses for lines from before its first start does, once it has said so; 0: it bans at once
 	Now          func() time.Time      // nil means time.Now
 	Logger       *zap.Logger           // nil means no logs
 
@@ -34,6 +35,7 @@ type Decide struct {
 	own      []netip.Prefix        // as Own last said
 	proxies  []Proxy               // as Proxies last said
 	spared   spared                // proxies that went unbanned
+	first    firstStart            // what is held back
 	live     map[banKey]liveBan
 	widths   widths // of live
 	ends     endHeap
@@ -76,6 +78,8 @@ func (d *Decide) Process(_ context.Context, b *Batch) error {
 	}
 	d.follow(b, now)
 	d.closeBreakers(b, "", false, now)
+	d.first.arrive(b)
+	d.begin(b, now)
 	for _, a := range d.orders {
 		d.order(b, a, now)
 	}
@@ -109,6 +113,7 @@ func (d *Decide) init() {
 		}
 	}
 	d.moved()
+	d.first.began = d.now()
 	d.repeats.init(d)
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()
@@ -125,7 +130,7 @@ func (d *Decide) now() time.Time {
 // judge bans the address of a hit that completed its jail's maxretry.
 func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 	j := d.jails[r.Jail]
-	if j == nil || r.Hits < j.maxRetry() {
+	if j == nil || r.Hits < j.maxRetry() || d.holdBack(b, j, r, now) {
 		return
 	}
 	a := Action{Op: Ban, Jail: r.Jail, Ports: j.Ports, Hits: orDefault(r.Offences, r.Hits), Observe: j.Observe, Reason: j.reason(r)}

@@ -15,10 +15,15 @@ import (
 func (r *run) read(reading, work context.Context, s Source, out chan<- *Batch) {
 	log := r.log.Named("source")
 	var wait backoff
+	_, resumes := s.(Resumer)
+	resumes = resumes && r.Store != nil
+	ended := map[string]bool{} // the Batch.Sources that were at their end
 	for reading.Err() == nil {
 		b := r.get()
 		b.Source = s.Name()
 		err := s.Read(reading, b)
+		ended[b.Source] = ended[b.Source] || b.Live
+		b.Backlog = resumes && !r.known[b.Source] && !ended[b.Source]
 		if len(b.Records) > 0 || reading.Err() == nil {
 			r.stats().read(s.Name(), b, failure(err), time.Now())
 		}

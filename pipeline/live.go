@@ -65,6 +65,7 @@ func (d *Decide) evict(b *Batch) {
 // it: its network. The next ban of it is the first one. If nobody holds it, the sinks are told all the same: they may
 // hold what the state does not know.
 func (d *Decide) unban(b *Batch, a Action) {
+	d.first.forget(a.Jail, a.Prefix)
 	found := false
 	lift := func(k banKey) {
 		if old, ok := d.live[k]; ok {
@@ -128,14 +129,15 @@ func (d *Decide) expire(now time.Time) {
 	}
 }
 
-// Save implements Stateful: keys are banKey.bytes, values liveBan.encode; and those of passes, logins, offenders and
-// recidives, which begin with a zero byte.
+// Save implements Stateful: keys are banKey.bytes, values liveBan.encode; and those of passes, logins, offenders,
+// recidives and firstStart, which begin with a zero byte.
 func (d *Decide) Save(full bool, put func(key, value []byte)) {
 	d.init()
 	d.pass.save(full, d.now(), put)
 	d.logins.save(full, d.now(), put)
 	d.past.save(full, put)
 	d.repeats.save(full, put)
+	d.first.save(full, put)
 	if full {
 		for k, held := range d.live {
 			put(k.bytes(), held.encode())
@@ -192,6 +194,9 @@ func (d *Decide) loadOther(k, v []byte, now time.Time) (ours bool, err error) {
 	}
 	if !ours {
 		ours, err = d.repeats.load(k, v, now)
+	}
+	if !ours {
+		ours, err = d.loadFirst(k, v, now)
 	}
 	return ours, err
 }

@@ -13,8 +13,8 @@ import (
 // b is Full, and sets b.Source and b.Cursor; like io.Reader it may return lines and an error together.
 // It never waits for a second line. io.EOF ends the source; after any other error it is called again,
 // after a wait. It returns soon after ctx is done; lines that it had taken and not delivered go to the
-// next Read. A batch with a Cursor and no lines says where the source stands before the first one. Read is
-// called by one goroutine at a time and does not keep b.
+// next Read. A batch with a Cursor and no lines says where the source stands before the first one,
+// or, if it is Live, that all that was there before has been read. Read is called by one goroutine at a time and does not keep b.
 type Source interface {
 	Name() string // "file:/var/log/auth.log", "journal", "stdin": in logs, metrics and saved state
 	Read(ctx context.Context, b *Batch) error

@@ -34,9 +34,10 @@ type run struct {
 	ledger *ledger
 	boxes  []*outbox
 	saver  *saver
-	hand   chan order    // from Do to the clerk
-	ended  chan struct{} // closed when Run returns
-	free   chan *Batch   // used batches
+	hand   chan order      // from Do to the clerk
+	ended  chan struct{}   // closed when Run returns
+	free   chan *Batch     // used batches
+	known  map[string]bool // the Batch.Sources that had a cursor at the start
 
 	// finish's alone
 	cursors map[string]*cursor
@@ -118,6 +119,7 @@ func (p *Pipeline) newRun() *run {
 		ended:    make(chan struct{}),
 		free:     make(chan *Batch, 2*depth*(len(p.Stages)+2)),
 		cursors:  make(map[string]*cursor),
+		known:    make(map[string]bool),
 	}
 	if r.log == nil {
 		r.log = zap.NewNop()

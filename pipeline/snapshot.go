@@ -20,6 +20,7 @@ type Snapshot struct {
 	Held    []Action  // Hold: jails whose breaker has tripped
 	Late    *LateHit  // the last offender who went on in spite of his ban; nil: none
 	Spared  []Spared  // proxies that went unbanned, the latest first
+	Pending []Pending // what jails will ban for lines from before their first start
 }
 
 // Snapshot may be called at any time; without a Run it says only what Stats has, and how the last one left the state.
@@ -50,6 +51,7 @@ func (p *Pipeline) Snapshot() Snapshot {
 				s.Late = late
 			}
 			s.Spared = append(s.Spared, stage.Spared()...)
+			s.Pending = append(s.Pending, stage.Pending()...)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {

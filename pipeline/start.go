@@ -60,6 +60,7 @@ func (r *run) resume(count func(iter.Seq2[[]byte, []byte]) iter.Seq2[[]byte, []b
 	err := r.Store.Load(Cursors, func(seq iter.Seq2[[]byte, []byte]) error {
 		for k, v := range count(seq) {
 			r.cursors[string(k)] = &cursor{at: append([]byte(nil), v...)}
+			r.known[string(k)] = true
 		}
 		return nil
 	})

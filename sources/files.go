@@ -112,7 +112,7 @@ func (f *Files) Follows(s pipeline.Source) bool {
 }
 
 // Read implements pipeline.Source. A batch is Live if all of its file had been read before the batch's
-// lines were written.
+// lines were written; behind the old lines of a file without a cursor comes one without lines that says so.
 func (f *Files) Read(ctx context.Context, b *pipeline.Batch) error {
 	f.checkStall()
 	for {
@@ -150,6 +150,9 @@ func (f *Files) take(b *pipeline.Batch) bool {
 		fl.queued = false
 		now := f.now()
 		more, live := fl.read(b, f, now)
+		arrived := fl.fresh && !more && fl.cur != nil && !f.opt.Once
+		fl.fresh = fl.fresh && !arrived
+		fl.moved = fl.moved || arrived
 		switch {
 		case more:
 			f.enqueue(fl)
@@ -159,7 +162,9 @@ func (f *Files) take(b *pipeline.Batch) bool {
 			fl.retire(b, f, now)
 		}
 		if len(b.Records) > first || fl.moved {
-			fl.moved = false
+			if fl.moved = arrived && len(b.Records) > first; fl.moved { // an empty batch that is Live follows
+				f.enqueue(fl)
+			}
 			b.Source, b.Live = fl.source, live
 			b.Cursor = fl.appendCursor(b.Cursor[:0])
 			fl.stats.count(b, first, now)
@@ -217,7 +222,7 @@ func (f *Files) scan() {
 	for _, path := range paths {
 		if f.files[path] == nil {
 			f.files[path] = newFollower(path)
-			f.files[path].since = f.began
+			f.files[path].fresh, f.files[path].since = true, f.began
 			f.files[path].asOf = f.began
 		}
 		f.look(f.files[path], now)

@@ -34,7 +34,8 @@ type follower struct {
 	other  fileID            // the file at path that is not to be read here: another path's rotated one
 
 	pending *cursor // where to go on; nil once that is done, or where there is none
-	moved   bool    // reading starts somewhere behind the beginning, and no batch has said so yet
+	moved   bool    // the cursor says what no batch has said yet: reading starts behind the beginning, or is at the end
+	fresh   bool    // there was no cursor, and reading has not been at the end yet
 	placed  bool    // a file was opened: the next one is read from its beginning
 	queued  bool    // in Files.queue
 	trouble string  // why the path cannot be followed, as last logged; "" if it can

@@ -186,6 +186,9 @@ func (h *Handler) warnings(s *Status, snap pipeline.Snapshot, dropErr error, now
 		say("%v goes on offending in jail %s although it has been banned since %s: its packets come another way (a proxy or CDN in front?); of all who are banned the kernel has dropped %s",
 			late.Addr, late.Jail, late.Since.Format(time.RFC3339), dropped)
 	}
+	for _, p := range snap.Pending {
+		say("%v", p)
+	}
 	for _, x := range snap.Spared {
 		if now.Sub(x.Last) < time.Hour {
 			say("%v", x)
