@@ -76,6 +76,6 @@ func newDates(patterns []string, opts DateOptions, all bool) (*Dates, error) {
 // Finder returns a new Finder: one per worker and source.
 func (d *Dates) Finder() *Finder {
 	f := &Finder{dates: d, last: -1, clock: zoneClock{loc: d.loc}, now: zoneClock{loc: d.loc}}
-	f.scans[0].memo, f.scans[1].memo = &f.memo, &f.memo
+	f.scans[0].memos, f.scans[1].memos = &f.memos, &f.memos
 	return f
 }

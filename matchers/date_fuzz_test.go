@@ -71,8 +71,8 @@ func TestDatesTwin(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	ref := time.Date(2005, 8, 14, 12, 0, 0, 0, time.UTC)
 	for _, patterns := range twinPatterns {
-		w, last := newTwins(t, patterns), ""
-		for range several(4000) {
+		w, lines, last := newTwins(t, patterns), [5]string{}, ""
+		for n := range several(6000) {
 			line := dateish(r)
 			switch r.IntN(8) {
 			case 0:
@@ -80,14 +80,14 @@ func TestDatesTwin(t *testing.T) {
 			case 1:
 				line = "x [" + line
 			case 2:
-				line = last // so that what is kept is used
+				line = lines[r.IntN(len(lines))] // so that what is kept is used
 				if i := r.IntN(len(line) + 1); r.IntN(2) == 0 {
 					line = line[:i] + string(rune('0'+r.IntN(10))) + line[min(i+1, len(line)):]
 				}
 			case 3:
 				line = []string{"CET ", "x ", "from ", "Z "}[r.IntN(4)] + last
 			}
-			last = line
+			last, lines[n%len(lines)] = line, line
 			w.check(t, patterns, []byte(line), ref)
 		}
 	}

@@ -18,7 +18,7 @@ type Finder struct {
 	monthFirst *dateGroup // in which 02-03-2026 begins with the month: the last line had a 02-13-2026
 	clock      zoneClock  // for the lines' times
 	now        zoneClock  // for the reference
-	memo       dateMemo   // of the scans
+	memos      dateMemos  // of the scans
 	text       dateText   // of the programs
 }
 
@@ -67,8 +67,8 @@ func (f *Finder) Time(line []byte, span pipeline.Span, ref time.Time) (time.Time
 	if span.Len() == 0 {
 		return ref, true
 	}
-	if s := &f.scans[f.scan]; h.fast && s.kept && f.memo.minute.holds(&f.now, int64(s.second), now) {
-		return f.at(f.memo.minute.unix+int64(s.second), s.nanos), true
+	if s := &f.scans[f.scan]; h.fast && s.kept != nil && s.kept.minute.holds(&f.now, int64(s.second), now) {
+		return f.at(s.kept.minute.unix+int64(s.second), s.nanos), true
 	}
 	fields, ok := f.fields(h, line, now)
 	if !ok {
@@ -166,12 +166,13 @@ func (f *Finder) remember(d *dateFields, h dateHit, line []byte, unix, local int
 		m.window = 365 * 86400
 	}
 	if h.fast {
-		if !f.scans[f.scan].kept {
+		kept := f.scans[f.scan].kept
+		if kept == nil {
 			return
 		}
 		m.unix -= int64(d.second)
 		m.local -= int64(d.second)
-		f.memo.minute = m
+		kept.minute = m
 		return
 	}
 	if text := line[h.cut[0]:h.cut[1]]; f.dates.textual && len(text) <= len(f.text.text) && f.covered() {

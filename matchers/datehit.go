@@ -35,7 +35,7 @@ func (f *Finder) search(line []byte) (h dateHit, ok bool) {
 	if h.program != f.last {
 		f.learn(h.program)
 	}
-	if !s.kept {
+	if s.kept == nil {
 		s.keep(line)
 	}
 	return h, true
@@ -67,7 +67,7 @@ func (f *Finder) searchAll(line []byte) (best dateHit, ok bool) {
 		return best, false
 	}
 	f.learn(best.program)
-	if s := &f.scans[f.scan]; best.fast && !s.kept {
+	if s := &f.scans[f.scan]; best.fast && s.kept == nil {
 		s.keep(line)
 	}
 	return best, true

@@ -2,10 +2,19 @@ package matchers
 
 import "encoding/binary"
 
-// A dateMemo is the last date that a dateScan read, kept so that the next one is known by comparing bytes if only its
+// dateMemos are the last dates that a dateScan read, one of each form, since a log may be written by several programs: 4 of
+// them, found by the byte with which they begin.
+type dateMemos struct {
+	list  [memoForms]dateMemo
+	last  int       // the one that was used last: it is tried first
+	begin [4]uint64 // a bit for each byte with which one begins
+}
+
+// A dateMemo is a date that was read, kept so that the next one is known by comparing bytes if only its
 // seconds and its fraction differ: most lines of a busy log are of the same minute. It changes no answer: what a scan
-// reads at a place depends on no byte that is not compared here.
+// reads at a place, one that wants the same of dates, depends on no byte that is not compared here.
 type dateMemo struct {
+	dateWish
 	fields   dateFields
 	kind     dateKind
 	fraction bool
@@ -37,15 +46,52 @@ func (m *dateMinute) holds(clock *zoneClock, second, ref int64) bool {
 	return local <= limit && local > limit-m.window
 }
 
-const memoWords = 5
+const (
+	memoForms = 4
+	memoWords = 5
+)
 
-// first is the byte with which the date that is kept begins.
-func (m *dateMemo) first() byte { return byte(m.text[0]) }
+// begins reports whether a date that is kept begins with c.
+func (m *dateMemos) begins(c byte) bool { return m.begin[c>>6]>>(c&63)&1 != 0 }
 
-// again reads the date at p if it is the one that is kept, but for its seconds.
+// slot is where a date of a form is to be kept: in the place of one that looks like it, or of the one that was put
+// there before the others.
+func (m *dateMemos) slot(kind dateKind, n int) *dateMemo {
+	for i := range m.list {
+		if m.list[i].kind == kind && m.list[i].n == n {
+			return &m.list[i]
+		}
+	}
+	m.last = (m.last + 1) % memoForms
+	return &m.list[m.last]
+}
+
+// note notes with which bytes the dates begin that are kept now.
+func (m *dateMemos) note() {
+	m.begin = [4]uint64{}
+	for i := range m.list {
+		if m.list[i].n > 0 {
+			c := byte(m.list[i].text[0])
+			m.begin[c>>6] |= 1 << (c & 63)
+		}
+	}
+}
+
+// again reads the date at p if it is one that is kept, but for its seconds.
 func (s *dateScan) again(line []byte, p int, allow kindSet) bool {
-	m := s.memo
-	if m.n == 0 || p+8*m.words > len(line) {
+	for i := range memoForms {
+		at := (s.memos.last + i) % memoForms
+		if m := &s.memos.list[at]; m.n > 0 && byte(m.text[0]) == line[p] && s.like(m, line, p, allow) {
+			s.memos.last = at
+			return true
+		}
+	}
+	return false
+}
+
+// like reads the date at p if it is that of m.
+func (s *dateScan) like(m *dateMemo, line []byte, p int, allow kindSet) bool {
+	if m.dateWish != s.dateWish || p+8*m.words > len(line) {
 		return false
 	}
 	for i := range m.words {
@@ -61,7 +107,7 @@ func (s *dateScan) again(line []byte, p int, allow kindSet) bool {
 	if line[p+m.second] > '5' || !allow.has(m.kind) {
 		return false
 	}
-	s.dateFields, s.kind, s.start, s.end, s.kept = m.fields, m.kind, p, p+m.n, true
+	s.dateFields, s.kind, s.start, s.end, s.kept = m.fields, m.kind, p, p+m.n, m
 	s.dateFields.second = int(line[p+m.second]-'0')*10 + int(line[p+m.second+1]-'0')
 	if m.fraction {
 		s.fraction(line, p+m.second+2)
@@ -73,8 +119,6 @@ func (s *dateScan) again(line []byte, p int, allow kindSet) bool {
 // keep makes the date that was just read the one that is kept, if what is behind it is plain: no byte that could have
 // belonged to the date decides that it did not.
 func (s *dateScan) keep(line []byte) {
-	m := s.memo
-	m.n = 0
 	if s.secondAt < s.start || s.absolute || s.nameEnd > 0 || s.end >= len(line) || s.second > 59 {
 		return
 	}
@@ -102,6 +146,7 @@ func (s *dateScan) keep(line []byte) {
 	if n > len(text) {
 		return
 	}
+	m := s.memos.slot(s.kind, s.end-s.start)
 	copy(text[:], line[s.start:s.start+n])
 	for i := 0; i < n; i += 8 { // what is too much is taken back below
 		binary.LittleEndian.PutUint64(same[i:], ones*0xff)
@@ -124,6 +169,7 @@ func (s *dateScan) keep(line []byte) {
 		m.same[i] = binary.LittleEndian.Uint64(same[8*i:])
 		m.digits[i] = binary.LittleEndian.Uint64(digits[8*i:])
 	}
-	m.fields, m.kind, m.n = s.dateFields, s.kind, s.end-s.start
+	m.dateWish, m.fields, m.kind, m.n = s.dateWish, s.dateFields, s.kind, s.end-s.start
 	m.minute.known = false
+	s.memos.note()
 }

@@ -39,8 +39,9 @@ const (
 // defaultTemplates compiles to. One value serves one search after another.
 type dateScan struct {
 	dateFields
-	memo       *dateMemo
-	kept       bool // it is the memo's date, but for its seconds
+	dateWish
+	memos      *dateMemos
+	kept       *dateMemo // whose date it is, but for its seconds; nil: it was read
 	kind       dateKind
 	start, end int
 	secondAt   int // where two digits of seconds begin; -1: they have not both
@@ -48,6 +49,10 @@ type dateScan struct {
 	nameEnd    int
 	bare       int  // the place behind the seconds, if a fraction and a zone could have stood there
 	bad        bool // the date is no time
+}
+
+// A dateWish is what is told a dateScan of the dates that it is to read.
+type dateWish struct {
 	monthFirst bool // 02-03-2026 begins with the month: this source showed a 02-13-2026
 	oneSpace   bool // between an ISO day and its hour stands one character
 }
@@ -69,7 +74,6 @@ func (s *dateScan) startAt(line []byte, allow kindSet) bool {
 // first letter tells. A zone before a syslog date is looked for from there, not in every word.
 func (s *dateScan) anywhere(line []byte) bool {
 	allow := allKinds &^ (startKinds | 1<<kindEpoch | 1<<kindZoned)
-	first := s.memo.first()
 	for p := 0; p < len(line); p++ {
 		c := line[p]
 		switch dateByte(c) {
@@ -81,10 +85,14 @@ func (s *dateScan) anywhere(line []byte) bool {
 			}
 			continue
 		case byteDigit, byteInitial:
+			if n := digitsEnd(line, p); !mayBegin(n-p, at(line, n)) {
+				p = n - 1
+				break
+			}
 			if p > 0 && line[p-1] >= 0x80 && wordBefore(line, p) {
 				break
 			}
-			if c == first && s.again(line, p, allow) ||
+			if s.memos.begins(c) && s.again(line, p, allow) ||
 				isDigit(c) && s.digits(line, p, allow|auditEpoch(line, p)) ||
 				!isDigit(c) && s.words(line, p, allow) {
 				if s.kind == kindSyslog {
@@ -161,7 +169,7 @@ func (s *dateScan) at(line []byte, p int, allow kindSet) bool {
 	if p >= len(line) {
 		return false
 	}
-	if line[p] == s.memo.first() && s.again(line, p, allow) {
+	if s.memos.begins(line[p]) && s.again(line, p, allow) {
 		return true
 	}
 	switch c := line[p]; {
@@ -195,10 +203,7 @@ func (s *dateScan) digits(line []byte, p int, allow kindSet) bool {
 	if line[p] == '2' && p+19 <= len(line) && line[p+4]-'0' > 9 && allow.has(kindISO) && s.isoExact(line, p) {
 		return true
 	}
-	n := p + 1
-	for n < len(line) && isDigit(line[n]) {
-		n++
-	}
+	n := digitsEnd(line, p)
 	switch n - p {
 	case 1, 2:
 		if c := at(line, n); c == ':' {
@@ -214,6 +219,26 @@ func (s *dateScan) digits(line []byte, p int, allow kindSet) bool {
 		return allow.has(kindCompact) && s.compact(line, p)
 	case 10, 11:
 		return allow.has(kindEpoch) && s.seconds(line, p, n)
+	}
+	return false
+}
+
+// digitsEnd is where the digits that begin at p end; p if there are none.
+func digitsEnd(line []byte, p int) int {
+	for p < len(line) && isDigit(line[p]) {
+		p++
+	}
+	return p
+}
+
+// mayBegin reports whether a date may begin with n digits and c behind them, see digits: the numbers of an address
+// do not. A word, n is 0, may.
+func mayBegin(n int, c byte) bool {
+	switch n {
+	case 1, 2:
+		return c == ':' || c == '-' || c == '/'
+	case 0, 4, 6, 8, 10, 11:
+		return true
 	}
 	return false
 }

@@ -114,7 +114,7 @@ func (s *dateScan) slowClock(line []byte, p, maxHour int) int {
 // reset takes back what an earlier date had and this one may lack.
 func (s *dateScan) reset() {
 	s.nanos, s.east, s.zoned, s.absolute = 0, 0, false, false
-	s.nameStart, s.nameEnd, s.bare, s.bad, s.secondAt, s.kept = 0, 0, 0, false, -1, false
+	s.nameStart, s.nameEnd, s.bare, s.bad, s.secondAt, s.kept = 0, 0, 0, false, -1, nil
 }
 
 // loose is the hour of %k, which may have a space before it and goes up to 29.

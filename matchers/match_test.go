@@ -3,6 +3,7 @@ package matchers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,5 +179,35 @@ func TestNewProgramErrors(t *testing.T) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
+	}
+}
+
+// Views with the same datepattern share the dates that were found, those of others are their own, and so are the zones.
+func TestMatchDatesOfViews(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := []string{`x %H:%M:%S`}
+	at := func(f Filter, pattern []string, zone *time.Location, name string) JailFilter {
+		f.DatePattern = pattern
+		return JailFilter{Jail: name, Filter: f, Location: zone}
+	}
+	first, second := rules(`^x  (?:x \S+ )?bad <ADDR>$`), rules(`^x 2026-11-22 07:00:00  bad <ADDR>$`)
+	json := Filter{FailRegex: second, Format: "json|plain", Text: []string{"ip"}}
+	jails := []JailFilter{
+		at(Filter{FailRegex: first}, nil, time.UTC, "a"),
+		at(Filter{FailRegex: second}, behind, time.UTC, "b"),
+		at(Filter{FailRegex: first}, nil, berlin, "c"),
+		at(Filter{FailRegex: second}, behind, berlin, "d"),
+		at(json, behind, time.UTC, "e"),
+	}
+	want := []string{
+		"a 192.0.2.7 2026-11-22 07:00:00", "b 192.0.2.7 2026-11-22 08:00:00", "c 192.0.2.7 2026-11-22 06:00:00", "d 192.0.2.7 2026-11-22 07:00:00", "e 192.0.2.7 2026-11-22 08:00:00",
+		"a 192.0.2.8 2026-11-22 07:00:00", "c 192.0.2.8 2026-11-22 06:00:00",
+	}
+	got := run(t, false, noon, jails, "x 2026-11-22 07:00:00 x 08:00:00 bad 192.0.2.7", "x 2026-11-22 07:00:00 bad 192.0.2.8")
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
