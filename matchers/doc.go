@@ -16,6 +16,10 @@
 //	ini.go, conf.go,                  filter.go                program.go               engine.go
 //	interpolate.go, substitute.go
 //
+// A Matcher goes over a batch of lines once, for all rules of all jails: package dfa says which rules fit
+// (selection.go, compose.go). Only on those lines the steps of fail2ban are gone through, with these rules
+// (judge.go), and the groups are looked for (captures.go). Without the set the same steps are the reference.
+//
 // A regex of a filter is in three languages on its way:
 //
 //	^(?!x)<HOST>  ── tags.go ──►  Python's re  ── dialect*.go ──►  a tree of nodes

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/banpipe/banpipe/matchers/dfa"
 	"github.com/banpipe/banpipe/pipeline"
 )
 
-// A Matcher runs a Program: one per goroutine. This one tries the rules one after the other with Go's
-// regexp, in linear time, and is the reference for whatever is faster.
+// A Matcher runs a Program: one per goroutine, with caches of its own.
+//
+//	lines ── Scanner ──► which failregexes fit       selection.go, package dfa
+//	         judge   ──► which one decides           judge.go
+//	         capture ──► who is to blame             captures.go
 type Matcher struct {
 	program *Program
 	text    []byte // the line as the rules see it
@@ -17,12 +21,21 @@ type Matcher struct {
 	groups  []group
 	found   match
 
-	gaveUp int                               // times that the slow path has, since somebody set it to 0
-	timed  func(r *rule, took time.Duration) // nil: nobody wants to know
+	scanners []*dfa.Scanner // by view; nil until its first line
+	lines    []dfa.Line
+	selected *selected // of the jail that judges
+	bits     []uint64  // of the line: the rules in the view's set that fit; nil if no set has seen it
+	captures captures
+
+	reference bool                              // try rule after rule with regexp: what the others are held to
+	slow      slowCounts                        // since somebody set it to 0
+	timed     func(r *rule, took time.Duration) // nil: nobody wants to know
 }
 
 // NewMatcher makes a Matcher for p.
-func (p *Program) NewMatcher() *Matcher { return &Matcher{program: p} }
+func (p *Program) NewMatcher() *Matcher {
+	return &Matcher{program: p, selected: &selected{}, scanners: make([]*dfa.Scanner, len(p.views))}
+}
 
 // A text is a line as the rules of a view see it: without its date, so in two pieces.
 type text struct {
@@ -36,14 +49,56 @@ type text struct {
 // match judges lines for all jails of a view. It calls report for each line and jail that a failregex
 // matches and no ignoreregex does, jail by jail for each line.
 func (m *Matcher) match(v *view, lines []text, report func(*match)) {
+	if m.reference {
+		m.matchAll(v, lines, report)
+		return
+	}
+	rules, s := v.selection(), m.scanner(v)
+	m.lines = m.lines[:0]
+	for i := range lines {
+		m.lines = append(m.lines, lines[i].pieces())
+	}
+	before := s.Stats()
+	s.Scan(m.lines)
+	m.slow.scanned(before, s.Stats())
+	for i := range lines {
+		if !s.Hit(i) {
+			continue
+		}
+		m.join(&lines[i])
+		m.bits = s.Rules(i)
+		rules.each(m.bits, func(jail int) {
+			m.selected = &rules.jails[jail]
+			m.report(v.jails[jail], &lines[i], report)
+		})
+	}
+	m.bits = nil
+	clear(m.lines)
+	m.bound()
+}
+
+// matchAll is match without a set.
+func (m *Matcher) matchAll(v *view, lines []text, report func(*match)) {
 	for i := range lines {
 		m.join(&lines[i])
 		for _, j := range v.jails {
-			if m.found = (match{of: &lines[i], jail: j}); m.judge(j, &m.found) == hit {
-				report(&m.found)
-			}
+			m.report(j, &lines[i], report)
 		}
 	}
+}
+
+func (m *Matcher) report(j *jail, of *text, report func(*match)) {
+	if m.found = (match{of: of, jail: j}); m.judge(j, &m.found) == hit {
+		report(&m.found)
+	}
+}
+
+// scanner is what runs the set of a view.
+func (m *Matcher) scanner(v *view) *dfa.Scanner {
+	if m.scanners[v.index] == nil {
+		m.scanners[v.index] = v.selection().set.NewScanner()
+	}
+	return m.scanners[v.index]
 }
 
 // join puts the pieces of a line together. The newline behind it is what fail2ban's rules see too; where
@@ -57,94 +112,3 @@ func (m *Matcher) join(t *text) {
 		m.text = append(m.text, '\n')
 	}
 }
-
-// An outcome is what a filter makes of a line.
-type outcome uint8
-
-const (
-	miss outcome = iota
-	hit
-	ignored // a failregex and an ignoreregex match
-)
-
-// judge goes through the steps of fail2ban for one line and jail: ignoreregex on the whole line if there
-// are few of them, prefregex, failregex in order, and ignoreregex on what they have seen.
-func (m *Matcher) judge(j *jail, found *match) outcome {
-	if j.ignoresFirst() && m.any(j.ignore, m.text) {
-		return ignored
-	}
-	m.groups = m.groups[:0]
-	content, shift, ok := m.prefix(j)
-	if !ok {
-		return miss
-	}
-	if found.rule = m.first(j.fail, content); found.rule == nil {
-		return miss
-	}
-	m.keep(found.rule.regex, shift, len(content))
-	found.text, found.groups = m.text, m.groups
-	if m.any(j.ignore, content) {
-		return ignored
-	}
-	return hit
-}
-
-// ignoresFirst reports whether ignoreregex is run on whole lines before anything else: only where there
-// are fewer of them than of failregex.
-func (j *jail) ignoresFirst() bool { return len(j.ignore) > 0 && len(j.ignore) < len(j.fail)-2 }
-
-// prefix runs prefregex, remembers its groups, and returns what failregex is to see, with the place in
-// the text where it begins.
-func (m *Matcher) prefix(j *jail) (content []byte, shift int, ok bool) {
-	if j.pref == nil {
-		return m.text, 0, true
-	}
-	if !m.find(j.pref, m.text) {
-		return nil, 0, false
-	}
-	m.keep(j.pref, 0, len(m.text))
-	for i, g := range m.groups {
-		if g.name != groupContent {
-			continue
-		}
-		m.groups = append(m.groups[:i], m.groups[i+1:]...)
-		if g.start == g.end {
-			break
-		}
-		if g.end >= len(m.text)-1 { // it ends where the line does, with its newline or, cut off, without
-			return m.text[g.start:], g.start, true
-		}
-		m.content = append(append(m.content[:0], m.text[g.start:g.end]...), '\n')
-		return m.content, g.start, true
-	}
-	return m.text, 0, true
-}
-
-// first returns the first rule that matches, and leaves its groups in m.spans; nil if none does.
-func (m *Matcher) first(rules []*rule, text []byte) *rule {
-	for _, r := range rules {
-		var start time.Time
-		if m.timed != nil {
-			start = time.Now()
-		}
-		matched := m.find(r.regex, text)
-		if m.timed != nil {
-			m.timed(r, time.Since(start))
-		}
-		if matched {
-			return r
-		}
-	}
-	return nil
-}
-
-// find runs one regex and leaves its groups in m.spans.
-func (m *Matcher) find(r *regex, text []byte) bool {
-	var found, gaveUp bool
-	if m.spans, found, gaveUp = r.find(text, m.spans[:0]); gaveUp {
-		m.gaveUp++
-	}
-	return found
-}
-
-func (m *Matcher) any(rules []*rule, text []byte) bool { return m.first(rules, text) != nil }

@@ -116,7 +116,7 @@ func (b *lineBuffer) match(m *Matcher, j *jail) (*match, outcome) {
 	for _, l := range b.lines {
 		m.text = append(m.text, l...)
 	}
-	if j.ignoresFirst() && m.any(j.ignore, m.text) {
+	if j.ignoresFirst() && m.any(j.ignore, &m.selected.whole, m.text) {
 		return nil, ignored
 	}
 	m.groups = m.groups[:0]
@@ -124,13 +124,13 @@ func (b *lineBuffer) match(m *Matcher, j *jail) (*match, outcome) {
 	if !ok {
 		return nil, miss
 	}
-	r := m.first(j.fail, content)
+	r := m.first(j.fail, &m.selected.fail, content)
 	if r == nil {
 		return nil, miss
 	}
 	m.keep(r.regex, shift, len(content))
 	used := b.take(r, m.spans, content)
-	if m.any(j.ignore, used) {
+	if m.any(j.ignore, &m.selected.ignore, used) {
 		return nil, ignored
 	}
 	return &match{jail: j, rule: r, text: m.text, groups: m.groups}, hit

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/banpipe/banpipe/pipeline"
@@ -26,22 +25,14 @@ type Match struct {
 	Programs func(source string) *Program
 	Counts   *Counts // shared by all instances; nil counts nothing
 
+	reference bool // for tests: as Matcher has it
+
 	sources map[string]*matchSource
 	dates   [][]pipeline.Span // of the batch, by view.dating, as far as they were asked for
 	texts   []text
 	json    []byte // the texts of lines of JSON
 	hits    []pipeline.Record
 	order   []int // by hit: the line it is from
-}
-
-// Counts is what Match has seen. Its fields may be read at any time.
-type Counts struct {
-	Lines      atomic.Int64 // judged
-	Hits       atomic.Int64 // records that were left
-	OddDates   atomic.Int64 // hits whose date was more than 60 s off the clock, counted as now
-	NoHost     atomic.Int64 // matches whose host is no address: no hits
-	NotJSON    atomic.Int64 // lines that are no JSON object, by each idea of dates that wants one
-	SlowFailed atomic.Int64 // times that the slow path gave up on a line: no matches
 }
 
 // A matchSource is what an instance keeps for a source.
@@ -91,6 +82,7 @@ func (m *Match) source(name string) *matchSource {
 	}
 	if p := m.Programs(name); p != nil {
 		s = &matchSource{program: p, matcher: p.NewMatcher()}
+		s.matcher.reference = m.reference
 		for _, v := range p.views {
 			s.finders = append(s.finders, v.dates.Finder())
 		}
@@ -152,10 +144,7 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 			m.line(s.finders[index], j, &m.texts[i], b)
 		}
 	}
-	if n := s.matcher.gaveUp; n > 0 {
-		m.count(func(c *Counts) { c.SlowFailed.Add(int64(n)) })
-		s.matcher.gaveUp = 0
-	}
+	m.countSlow(s.matcher)
 	clear(m.texts)
 }
 

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/banpipe/banpipe/matchers/dfa"
 	"github.com/banpipe/banpipe/pipeline"
 )
 
@@ -23,13 +25,15 @@ type JailFilter struct {
 // A Program is all rules of all jails that look at one source, compiled. It is immutable and may be shared
 // by sources and by goroutines.
 type Program struct {
-	jails []*jail
-	views []*view
+	jails   []*jail
+	views   []*view
+	regexes int // how many there are
 }
 
 // A view is what jails with the same idea of dates, and of how a line is taken apart, see of it.
 type view struct {
 	key      string
+	index    int // in Program.views
 	dates    *Dates
 	dating   int       // the first view with the same datepattern: it finds the same dates
 	json     *jsonText // nil for plain lines
@@ -38,6 +42,8 @@ type view struct {
 	ufw      *ufwText  // nil for all others
 	jails    []*jail
 	buffered []*jail // those with maxlines: Session's
+
+	selection func() *selection // of jails; made when it is first asked for
 }
 
 // A jail is a compiled JailFilter.
@@ -82,11 +88,36 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 			v.jails = append(v.jails, j)
 		}
 		p.jails = append(p.jails, j)
+		p.number(j)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	for _, v := range p.views {
+		v.selection = sync.OnceValue(func() *selection { return v.newSelection(maxSelection / len(p.views)) })
+	}
 	return p, nil
+}
+
+// number prepares the regexes of a jail for what a Matcher keeps for each.
+func (p *Program) number(j *jail) {
+	each := func(r *regex) {
+		r.number = p.regexes
+		p.regexes++
+		r.captures = sync.OnceValue(func() *dfa.Captures {
+			c, err := dfa.CompileCaptures(r.fast.String(), j.wanted(r))
+			if err != nil {
+				return nil
+			}
+			return c
+		})
+	}
+	if j.pref != nil {
+		each(j.pref)
+	}
+	for _, r := range slices.Concat(j.fail, j.ignore) {
+		each(r.regex)
+	}
 }
 
 // text is what the view sees of a record whose date was found; false if the line is none of its kind. For
@@ -139,7 +170,7 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{key: key, dates: dates, pattern: len(f.DatePattern) > 0, dating: len(p.views)}
+	v := &view{key: key, index: len(p.views), dates: dates, pattern: len(f.DatePattern) > 0, dating: len(p.views)}
 	if i := slices.IndexFunc(p.views, func(w *view) bool { return slices.Equal(w.dates.names, dates.names) }); i >= 0 {
 		v.dating = i
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/dlclark/regexp2"
+
+	"github.com/banpipe/banpipe/matchers/dfa"
 )
 
 // A regex is a compiled failregex, ignoreregex or prefregex. It may be shared by goroutines.
@@ -16,12 +18,16 @@ type regex struct {
 	expr    *expr
 	names   []string
 	alts    []altGroup
+	root    *node           // what fast is made of
 	fast    *regexp.Regexp  // linear; matches wherever the source does
 	groups  []int           // for each group of fast, the group of the source
 	slow    *regexp2.Regexp // confirms what fast has found; nil if fast is exact
 	why     string          // what needs slow: "a back-reference"; "" if fast is exact
 	literal []byte          // a part of every line that matches; may be empty
 	noID    bool            // <F-ID> can match no address
+
+	number   int                  // in its Program
+	captures func() *dfa.Captures // of fast, the groups that the jail wants; nil if it is too large
 }
 
 // An altGroup is a group that stands in for another one: <F-ALT_USER> or <F-ALT_USER_1> for <F-USER>.
@@ -67,7 +73,7 @@ func compileRegex(source, usedns string, multiline bool) (*regex, error) {
 	if r.fast, err = regexp.Compile(text); err != nil {
 		return nil, err
 	}
-	r.groups, r.literal = groups, requiredLiteral(root)
+	r.root, r.groups, r.literal = root, groups, requiredLiteral(root)
 	r.noID = r.has(groupID) && !addressable(e)
 	return r, nil
 }
@@ -108,14 +114,5 @@ func (r *regex) find(text []byte, into []int) (spans []int, found, timedOut bool
 	if r.slow != nil {
 		return r.findSlow(text, into)
 	}
-	base := len(into)
-	for range 2 * len(r.names) {
-		into = append(into, -1)
-	}
-	for i, m := 0, r.fast.FindSubmatchIndex(text); i < len(r.groups); i++ {
-		if m[2*i] >= 0 {
-			copy(into[base+2*r.groups[i]:], m[2*i:2*i+2])
-		}
-	}
-	return into, true, false
+	return r.ofSource(r.fast.FindSubmatchIndex(text), into), true, false
 }

@@ -109,6 +109,7 @@ func (s *Scanner) Rules(i int) []uint64 { return s.hits.bits[i*s.hits.words : (i
 // Stats is what was done so far.
 func (s *Scanner) Stats() Stats {
 	all := s.stats
+	all.Alone = len(s.alone)
 	for _, p := range s.parts {
 		all.Steps += p.stats.Steps + p.steps
 		all.States += p.stats.States

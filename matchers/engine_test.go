@@ -1,0 +1,243 @@
+package matchers
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// An engine runs lines through Parse and Match.
+type engine struct {
+	stages []pipeline.Stage
+	counts Counts
+}
+
+func newEngine(p *Program, reference bool) *engine {
+	e := &engine{}
+	programs := func(string) *Program { return p }
+	e.stages = []pipeline.Stage{&Parse{Programs: programs}, &Match{Programs: programs, Counts: &e.counts, reference: reference}}
+	return e
+}
+
+// run sends lines through as one batch and returns all that a record says, one string each.
+func (e *engine) run(t testing.TB, records []pipeline.Record) []string {
+	t.Helper()
+	b := &pipeline.Batch{Source: "test"}
+	for _, r := range records {
+		added := b.Append(r.Line, r.Time)
+		added.Cut, added.Dated = r.Cut, r.Dated
+	}
+	for _, s := range e.stages {
+		if err := s.Process(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, r := range b.Records {
+		got = append(got, fmt.Sprintf("%q %v %s %v kind %v %s x%d key %q session %q", r.Line, r.Date, r.Time.UTC().Format(time.DateTime), r.Dated, r.Kind, r.Jail+" "+r.Addr.String(), r.Weight, r.Key, r.Session))
+	}
+	return got
+}
+
+// compareEngines holds what the sets and automata make of lines against the reference, in batches of some
+// hundred. It returns how many records were left.
+func compareEngines(t testing.TB, p *Program, records []pipeline.Record) int {
+	t.Helper()
+	fast, reference := newEngine(p, false), newEngine(p, true)
+	left := 0
+	for len(records) > 0 {
+		n := min(len(records), 300)
+		got, want := fast.run(t, records[:n]), reference.run(t, records[:n])
+		records = records[n:]
+		left += len(want)
+		for i := range max(len(got), len(want)) {
+			g, w := "nothing", "nothing"
+			if i < len(got) {
+				g = got[i]
+			}
+			if i < len(want) {
+				w = want[i]
+			}
+			if g != w {
+				t.Errorf("got %s\nwant %s", g, w)
+				break
+			}
+		}
+	}
+	return left
+}
+
+func recordsOf(lines []string, at time.Time) []pipeline.Record {
+	var records []pipeline.Record
+	for _, l := range lines {
+		records = append(records, pipeline.Record{Line: []byte(l), Time: at})
+	}
+	return records
+}
+
+// TestEnginesOnCorpus runs fail2ban's sample logs through all of its filters at once, by the sets and by the
+// reference: as they are, and damaged. A jail for each set of options that the corpus has.
+func TestEnginesOnCorpus(t *testing.T) {
+	long(t)
+	checks := corpus(t)
+	p := corpusProgram(t, corpusInstances(checks))
+	lines := distinctLines(checks)
+	if left := compareEngines(t, p, recordsOf(lines, corpusClock)); left < len(lines)/2 {
+		t.Errorf("got %d records of %d lines", left, len(lines))
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	records := recordsOf(lines, corpusClock)
+	for i := range records {
+		records[i].Line = damage(rng, records[i].Line)
+		records[i].Cut, records[i].Dated = i%7 == 0, i%11 == 0
+	}
+	compareEngines(t, p, records)
+}
+
+// corpusProgram has a jail for each instance.
+func corpusProgram(t *testing.T, instances []instance) *Program {
+	t.Helper()
+	var jails []JailFilter
+	for i, in := range instances {
+		f, err := in.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		jails = append(jails, JailFilter{Jail: fmt.Sprintf("%d-%s", i, in), Filter: f, Location: corpusZone(t)})
+	}
+	p, err := NewProgram(jails)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// damage puts something that nobody expects in the place of some bytes.
+func damage(rng *rand.Rand, line []byte) []byte {
+	pieces := []string{
+		"", " ", "\t", ":", `"`, "é", "\u00a0", "ſ", "\ufffd", "\xff", "\xe2\x82", "\x80", "\r", "\n", "_", "1.2.3.4", "::1", " from 1.2.3.4", "example.org",
+		" from ", ", client: 1.2.3.4", "rhost=1.2.3.4 ", "[1.2.3.4]",
+	}
+	at := rng.IntN(len(line) + 1)
+	cut := min(len(line), at+rng.IntN(4))
+	return []byte(string(line[:at]) + pieces[rng.IntN(len(pieces))] + string(line[cut:]))
+}
+
+// FuzzEngines holds that random filters decide about random lines as the reference does.
+func FuzzEngines(f *testing.F) {
+	for seed := range uint64(200) {
+		f.Add(seed, "h p[1]: foo \xff from 192.0.2.7 \u00e9")
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, line string) {
+		g := newFilterMaker(seed)
+		p, err := NewProgram(g.jails())
+		if err != nil {
+			return
+		}
+		records := g.records()
+		records[0].Line = []byte(line)
+		compareEngines(t, p, records)
+	})
+}
+
+// A filterMaker makes up filters, and lines that they match now and then.
+type filterMaker struct {
+	*rand.Rand
+	prefixes []sampleText // of the prefregexes: before and behind their content
+	rules    []string     // what the rules match
+}
+
+type sampleText struct{ before, behind string }
+
+func newFilterMaker(seed uint64) *filterMaker {
+	return &filterMaker{Rand: rand.New(rand.NewPCG(seed, 5)), prefixes: []sampleText{{}}}
+}
+
+// A part is a piece of a regex and a text that it matches.
+type part struct{ regex, text string }
+
+func (g *filterMaker) pick(list ...part) part { return list[g.IntN(len(list))] }
+
+func (g *filterMaker) jails() []JailFilter {
+	var jails []JailFilter
+	for i := range 1 + g.IntN(4) {
+		f := Filter{UseDNS: []string{"raw", "no", "yes"}[g.IntN(3)]}
+		if g.IntN(3) > 0 {
+			f.PrefRegex = g.prefix()
+		}
+		for range 1 + g.IntN(5) {
+			f.FailRegex = append(f.FailRegex, Rule{Regex: g.rule(true), Weight: g.IntN(3)})
+		}
+		for range g.IntN(4) {
+			f.IgnoreRegex = append(f.IgnoreRegex, Rule{Regex: g.rule(false)})
+		}
+		j := inJail(fmt.Sprint("j", i), f)
+		j.Distinct = []string{"", "", "user"}[g.IntN(3)]
+		jails = append(jails, j)
+	}
+	return jails
+}
+
+func (g *filterMaker) prefix() string {
+	start := g.pick(
+		part{`^`, ""}, part{`^\s*`, " "}, part{``, "h "}, part{`^(?:h )?`, "h "}, part{`\bp\[1\]: `, "p[1]: "},
+		part{`^(?:<F-MLFID>\S+ p\[\d+\]:</F-MLFID>|p:) `, "h p[1]: "}, part{`^\S+ (?:p|q)(?:\[\d+\])?: `, "h q: "},
+		part{`^(?:(?!h)\w+ )?`, "x "}, part{`^(?:h|(?P<x>x)) (?(x)y|z)`, "x y"},
+	)
+	content := []string{`.+`, `.+`, `.*`, `\S.*`, `[^,]+`, `(?:foo|bar).*`, `.+?`, `\s*`, `[\s\S]+`, `foo`}[g.IntN(10)]
+	end := g.pick(
+		part{`$`, ""}, part{`$`, ""}, part{``, ""}, part{`,? client <HOST>$`, ", client 192.0.2.8"}, part{`\s*$`, " "}, part{`\Z`, ""},
+		part{` from <ADDR>$`, " from 192.0.2.9"}, part{`(?: x)?$`, " x"}, part{`\b.*$`, "b"}, part{`(?P<q>x?)y(?P=q)$`, "xyx"},
+	)
+	g.prefixes = append(g.prefixes, sampleText{start.text, end.text})
+	return start.regex + `<F-CONTENT>` + content + `</F-CONTENT>` + end.regex
+}
+
+func (g *filterMaker) rule(host bool) string {
+	parts := []part{g.pick(part{`^`, ""}, part{`^`, ""}, part{``, "x"}, part{`\b`, ""}, part{`^\s*`, " "}, part{`(?i)^`, ""}, part{`\A`, ""}, part{`(?:^|x )`, "x "})}
+	for range g.IntN(4) {
+		parts = append(parts, g.pick(
+			part{`foo`, "foo"}, part{`bar`, "bar"}, part{` `, " "}, part{`\s+`, "\t"}, part{`.*`, "x y"}, part{`\S+`, "y"}, part{`[^ ]*`, ""},
+			part{`(?:foo|b\w+) `, "bc "}, part{`<F-USER>\S*</F-USER>`, "u"}, part{`\bfoo\b`, "foo"}, part{`(?!bar)\w+`, "xar"}, part{`x?`, ""},
+			part{`\d{1,3}`, "77"}, part{`é`, "é"}, part{`.{0,3}`, "ab"}, part{`(?P<q>"?)x(?P=q)`, `"x"`}, part{`(?:(?! from ).)*`, "frm"},
+			part{`\B`, ""}, part{`<F-NOFAIL>bar</F-NOFAIL>`, "bar"}, part{`<F-ALT_USER>\w+</F-ALT_USER>`, "ſk"},
+		), g.pick(part{` `, " "}, part{``, ""}))
+	}
+	if host {
+		parts = append(parts,
+			g.pick(part{` from `, " from "}, part{`from `, "from "}, part{` `, " "}, part{``, ""}),
+			g.pick(part{`<HOST>`, "192.0.2.1"}, part{`<HOST>`, "example.org"}, part{`<ADDR>`, "2001:db8::7"}, part{`<ADDR>`, "192.0.2.3"}, part{`<F-ID>\S+</F-ID>`, "192.0.2.4"}))
+	}
+	parts = append(parts, g.pick(part{`$`, ""}, part{`$`, ""}, part{``, ""}, part{` `, " "}, part{`\s*$`, " "}, part{`\b`, ""}, part{`\Z`, ""},
+		part{`[^,]*$`, "x"}, part{`(?:$| x)`, " x"}, part{`(?: \S+)?$`, " y"}, part{`\s`, ""}, part{`[^x]`, ""}, part{`.`, "z"}))
+	var regex, text strings.Builder
+	for _, p := range parts {
+		regex.WriteString(p.regex)
+		text.WriteString(p.text)
+	}
+	g.rules = append(g.rules, text.String())
+	return regex.String()
+}
+
+// records are lines that the rules match inside the prefregexes, some of them damaged.
+func (g *filterMaker) records() []pipeline.Record {
+	var lines []string
+	for range 120 {
+		around, text := g.prefixes[g.IntN(len(g.prefixes))], g.rules[g.IntN(len(g.rules))]
+		line := []byte(around.before + text + around.behind)
+		for range g.IntN(3) {
+			line = damage(g.Rand, line)
+		}
+		lines = append(lines, string(line))
+	}
+	records := recordsOf(lines, noon)
+	for i := range records {
+		records[i].Cut, records[i].Dated = g.IntN(8) == 0, g.IntN(8) == 0
+	}
+	return records
+}
