@@ -148,6 +148,7 @@ func (b *builder) choose() error {
 		own := *j
 		b.jails = append(b.jails, &own)
 	}
+	b.alone()
 	return nil
 }
 
@@ -182,10 +183,9 @@ func (b *builder) paths() []string {
 func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 	limits := make(map[string]pipeline.Jail, len(b.jails))
 	for _, j := range b.jails {
-		limits[j.Name] = pipeline.Jail{
-			MaxRetry: int(j.MaxRetry), FindTime: time.Duration(j.FindTime), BanTime: time.Duration(j.BanTime), Ports: j.Port,
-			Ignore: b.ignore[j.Name], Trusted: b.trusted[j.Name], BanSelf: !j.IgnoreSelf, Distinct: j.Distinct != "", Observe: !j.Enforce, MaxTracked: int(j.MaxTracked),
-		}
+		limit := j.Policy()
+		limit.Ignore, limit.Trusted = b.ignore[j.Name], b.trusted[j.Name]
+		limits[j.Name] = limit
 	}
 	own, proxies := b.opts.Own, b.opts.Proxies
 	if own == nil {
@@ -216,8 +216,8 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 			})
 		}),
 		&matchers.Session{Programs: p.of},
-		&pipeline.Window{Jails: limits, Now: b.opts.Now},
-		&pipeline.Decide{Jails: limits, Own: own, Proxies: proxies, Notice: b.notice(), Now: b.opts.Now, Logger: b.opts.Logger},
+		&pipeline.Window{Jails: limits, Own: own, Now: b.opts.Now},
+		&pipeline.Decide{Jails: limits, Own: own, Proxies: proxies, Memory: time.Duration(b.cfg.History), Notice: b.notice(), Now: b.opts.Now, Logger: b.opts.Logger},
 	}
 	if slices.ContainsFunc(b.jails, func(j *Jail) bool { return j.Loaded.UseDNS == "yes" || j.Loaded.UseDNS == "warn" }) {
 		stages = slices.Insert(stages, 2, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,8 +98,8 @@ func (d *day) attackOnWeb() {
 	d.attacker("nginx-4xx", "198.18.1.1", 25, 30*time.Minute, func(i int, at time.Time) {
 		d.access(at, "198.18.1.1", "-", fmt.Sprintf("GET /old/%d.html HTTP/1.1", i), 410, firefox)
 	})
-	d.attacker("nginx-404", "2001:db8:bad::1", 25, time.Second, func(i int, at time.Time) {
-		d.access(at, "2001:db8:bad::1", "-", fmt.Sprintf("GET /dir%d/ HTTP/1.1", i), 404, firefox)
+	d.attacker("nginx-404", "2001:db8:bad:1::1", 25, time.Second, func(i int, at time.Time) {
+		d.access(at, "2001:db8:bad:1::1", "-", fmt.Sprintf("GET /dir%d/ HTTP/1.1", i), 404, firefox)
 	})
 	d.attacker("nginx-botsearch", "198.18.1.2", 3, time.Second, func(i int, at time.Time) {
 		d.access(at, "198.18.1.2", "-", []string{"GET /.env HTTP/1.1", "GET /wp-login.php HTTP/1.1", "GET /.git/config HTTP/1.1"}[i], 404, "-")
@@ -123,7 +124,7 @@ func (d *day) attackOnWeb() {
 	d.attacker("nginx-sslerror", "198.18.1.8", 6, time.Second, func(_ int, at time.Time) {
 		d.error(at, "info", `SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking, client: 198.18.1.8, server: 0.0.0.0:443`)
 	})
-	for _, addr := range []string{"198.18.2.1", "2001:db8:bad::2"} {
+	for _, addr := range []string{"198.18.2.1", "2001:db8:bad:2::2"} {
 		d.attacker("fastapi", addr, 8, time.Minute, func(_ int, at time.Time) { d.app(at, addr, "POST /api/v1/login", "401 Unauthorized") })
 	}
 }
@@ -138,12 +139,12 @@ func (d *day) attackOnHost() {
 		d.sshd(at.Add(time.Second), 2100+i, fmt.Sprintf("Failed password for invalid user user%d from 198.18.3.2 port 40000 ssh2", i))
 		d.sshd(at.Add(2*time.Second), 2100+i, fmt.Sprintf("Connection closed by invalid user user%d 198.18.3.2 port 40000 [preauth]", i))
 	})
-	d.attacker("sshd", "2001:db8:bad::3", 6, time.Second, func(i int, at time.Time) {
-		d.sshd(at, 2200+i, "Invalid user x from 192.0.2.200 port 1 from 2001:db8:bad::3 port 40000") // blames somebody else
+	d.attacker("sshd", "2001:db8:bad:3::3", 6, time.Second, func(i int, at time.Time) {
+		d.sshd(at, 2200+i, "Invalid user x from 192.0.2.200 port 1 from 2001:db8:bad:3::3 port 40000") // blames somebody else
 	})
 	d.attacker("ufw", "198.18.4.1", 12, 10*time.Second, func(i int, at time.Time) { d.packet(at, "BLOCK", "198.18.4.1", self, syn(40000, 1000+i)) })
-	d.attacker("ufw", "2001:0db8:0bad:0000:0000:0000:0000:0004", 12, 10*time.Second, func(i int, at time.Time) {
-		d.packet(at, "BLOCK", "2001:0db8:0bad:0000:0000:0000:0000:0004", "2001:0db8:0000:0000:0000:0000:0000:0001", udp(40000, 5060+i))
+	d.attacker("ufw", "2001:0db8:0bad:0004:0000:0000:0000:0004", 12, 10*time.Second, func(i int, at time.Time) {
+		d.packet(at, "BLOCK", "2001:0db8:0bad:0004:0000:0000:0000:0004", "2001:0db8:0000:0000:0000:0000:0000:0001", udp(40000, 5060+i))
 	})
 }
 
@@ -304,16 +305,19 @@ func TestDay(t *testing.T) {
 	t.Logf("%d attackers banned, %d who look like them not: %v", len(attackers), len(d.innocents), slices.Sorted(maps.Keys(banned)))
 }
 
-// short is an address as actions have it.
+// short is an address as actions have it: those of IPv6 with their network.
 func short(addr string) string {
 	p, _, err := parseIgnore(addr)
 	if err != nil {
 		return addr
 	}
+	if p.Addr().Is6() {
+		return netip.PrefixFrom(p.Addr(), 64).Masked().String()
+	}
 	return p.Addr().String()
 }
 
-// bansBy reads the actions that were printed: the jails that banned, by address.
+// bansBy reads the actions that were printed: the jails that banned, by address or network.
 func bansBy(t *testing.T, out *bytes.Buffer) map[string][]string {
 	t.Helper()
 	banned := map[string][]string{}
@@ -323,7 +327,7 @@ func bansBy(t *testing.T, out *bytes.Buffer) map[string][]string {
 			t.Fatal(err)
 		}
 		if a.Op == "ban" {
-			addr, _, _ := strings.Cut(a.Prefix, "/")
+			addr := strings.TrimSuffix(strings.TrimSuffix(a.Prefix, "/32"), "/128")
 			banned[addr] = append(banned[addr], a.Jail)
 		}
 	}

@@ -27,6 +27,22 @@ type Jail struct {
 	BanTime    Duration `toml:"bantime"`    // how long a ban lasts
 	MaxTracked Count    `toml:"maxtracked"` // addresses that are remembered at most
 	Distinct   string   `toml:"distinct"`   // count different values of this field, not hits; "" counts hits
+	Counts     string   `toml:"counts"`     // lines of logs, or bans: those of the other jails
+
+	// How long a ban lasts of somebody who has been banned before: fail2ban's bantime.increment and its companions.
+	BanTimeIncrement    bool     `toml:"bantime_increment"`    // it lasts longer
+	BanTimeFactor       Number   `toml:"bantime_factor"`       // how steeply
+	BanTimeFormula      string   `toml:"bantime_formula"`      // arithmetic in place of powers of two; see compileFormula
+	BanTimeMultipliers  Numbers  `toml:"bantime_multipliers"`  // by the number of earlier bans, in place of powers of two and of the formula
+	BanTimeMaxTime      Duration `toml:"bantime_maxtime"`      // at most; 0 is no limit
+	BanTimeRndTime      Duration `toml:"bantime_rndtime"`      // up to so much more, at random
+	BanTimeOverallJails bool     `toml:"bantime_overalljails"` // the bans of all jails count
+
+	Prefix4          int       `toml:"prefix4"`             // an IPv4 address is counted and banned with its network, of so many bits
+	Prefix6          int       `toml:"prefix6"`             // an IPv6 address
+	Aggregate        Aggregate `toml:"aggregate"`           // when neighbours are banned together
+	MaxBansPerMinute int       `toml:"max_bans_per_minute"` // more stop the jail for a while; 0 is any number
+	ProtectLogins    bool      `toml:"protect_logins"`      // whoever has logged in lately keeps the ports of the jail that saw it
 
 	// Spoofable allows for a lower maxretry, or for no distinct, where the filter says that what it
 	// counts can be forged.
@@ -73,6 +89,14 @@ func defaultJail() Jail {
 		IgnoreSelf: true,
 		BanAction:  List{"nftables"},
 		Enforce:    true,
+		Counts:     countsLines,
+
+		BanTimeFactor: 1,
+
+		Prefix4:          32,
+		Prefix6:          64,
+		MaxBansPerMinute: 600,
+		ProtectLogins:    true,
 	}
 }
 
@@ -96,6 +120,7 @@ func (j *Jail) check(v *value, errs *Errors, sinks map[string]Sink) {
 	if j.BanTime == 0 {
 		fail("bantime", mistake("enforce = false decides and reports without banning", "a ban of no length bans nobody"))
 	}
+	j.checkPolicy(v, fail)
 	if v.has("port") && len(v.at("port").words()) == 0 {
 		fail("port", mistake("leave port out to close all ports", "is empty"))
 	}

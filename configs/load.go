@@ -172,7 +172,13 @@ func (c *Config) jail(d *decoder, name string, v *value) {
 	if j.LogPath, err = expand(j.LogPath, c.Paths); err != nil {
 		d.errs.add(v.at("logpath"), join(j.label(), "logpath"), err)
 	}
+	if j.CountsBans() && !v.has("counts") && (!j.Guessed || len(j.FailRegex) > 0) {
+		j.Counts = countsLines // of the log that the jail names
+	}
 	j.check(v, &d.errs, c.Sinks)
+	if j.CountsBans() {
+		j.LogPath, j.JournalMatch = nil, nil
+	}
 	if v.has("ignoreip") {
 		j.IgnoreIP = append(slices.Clone(c.Defaults.IgnoreIP), j.IgnoreIP...)
 	}
@@ -199,5 +205,9 @@ func (c *Config) filterOf(j *Jail) (*Filter, error) {
 	if strings.Contains(name, "/") && !filepath.IsAbs(name) {
 		name = filepath.Join(filepath.Dir(c.Path), name)
 	}
-	return LoadFilter(name, c.FilterDirs)
+	f, err := LoadFilter(name, c.FilterDirs)
+	if err != nil && j.CountsBans() && name == j.Name {
+		return &Filter{Filter: matchers.Filter{Name: j.Name}}, nil // it reads nothing
+	}
+	return f, err
 }

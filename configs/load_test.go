@@ -85,7 +85,8 @@ func TestLoadExample(t *testing.T) {
 		JournalMatch: Lines{"_SYSTEMD_UNIT=ssh.service + _SYSTEMD_UNIT=sshd.service"},
 		MaxRetry:     3, FindTime: Duration(24 * time.Hour), BanTime: Duration(24 * time.Hour), MaxTracked: 100_000,
 		IgnoreIP: List{"127.0.0.0/8", "::1", "192.168.0.0/16"}, Trusted: List{}, IgnoreSelf: true,
-		Port: Ports{{First: 22, Last: 22}}, BanAction: List{"nftables"}, Enforce: true,
+		Port: Ports{{First: 22, Last: 22}}, BanAction: List{"nftables"}, Enforce: true, Counts: "lines",
+		BanTimeFactor: 1, Prefix4: 32, Prefix6: 64, Aggregate: Aggregate{V4: 24}, MaxBansPerMinute: 600, ProtectLogins: true,
 	}
 	got := *sshd
 	got.Loaded, got.at = nil, nil
@@ -119,7 +120,7 @@ func TestDefault(t *testing.T) {
 	c := Default()
 	for _, name := range ShippedFilters() {
 		j := c.Jails[name]
-		if j == nil || j.Enabled || j.Problem != nil || j.Loaded == nil || !j.Guessed || len(j.LogPath) == 0 {
+		if j == nil || j.Enabled || j.Problem != nil || j.Loaded == nil || !j.Guessed || len(j.LogPath) == 0 && !j.CountsBans() {
 			t.Errorf("got %+v, want %s ready and disabled", j, name)
 		}
 	}

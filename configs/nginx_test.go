@@ -167,8 +167,8 @@ func TestNginx(t *testing.T) {
 	innocent.get(30, "/", func(r *http.Request) { r.Header.Set("User-Agent", "python-requests/2.32.3") })
 
 	expect(t, dir, map[string][]string{
-		"nginx-4xx":         {"192.0.2.1", "2001:db8::10"},
-		"nginx-404":         {"192.0.2.1", "2001:db8::10"},
+		"nginx-4xx":         {"192.0.2.1", "2001:db8::/64"},
+		"nginx-404":         {"192.0.2.1", "2001:db8::/64"},
 		"nginx-botsearch":   {"192.0.2.2"},
 		"nginx-badbots":     {"192.0.2.3"},
 		"nginx-http-auth":   {"192.0.2.4"},

@@ -12,6 +12,9 @@ import (
 func (b *Built) RuleWarnings() Errors {
 	var warnings Errors
 	for _, j := range b.Jails {
+		if j.CountsBans() {
+			continue
+		}
 		p, err := matchers.NewProgram([]matchers.JailFilter{j.filter()})
 		if err != nil {
 			continue // Build has said so

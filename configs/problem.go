@@ -22,16 +22,17 @@ func (b *builder) jail(j *Jail) bool {
 	before := len(b.problems)
 	if j.Problem != nil {
 		b.problems.add(j.value(""), "", j.Problem)
-	} else {
+	} else if !j.CountsBans() {
 		b.filter(j)
 	}
 	b.sinksOf(j)
 	off := len(b.problems) > before
-	if !b.logs(j) {
+	if !j.CountsBans() && !b.logs(j) {
 		off = true
 	}
 	b.spared(j)
 	b.spoofable(j)
+	b.idle(j)
 	if off && !b.opts.Strict {
 		for _, p := range b.problems[before:] {
 			p.Msg += "; the jail does not run"

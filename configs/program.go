@@ -16,6 +16,9 @@ const stdin = "stdin"
 // readsFrom reports whether the jail looks at the lines of a source: a file that its logpath names, or the
 // stream if there is one.
 func (j *Jail) readsFrom(source string) bool {
+	if j.CountsBans() {
+		return false
+	}
 	path, isFile := strings.CutPrefix(source, "file:")
 	if match := j.Journal(); match != "" && source == journalSource(match) {
 		return true

@@ -12,11 +12,12 @@ import (
 
 // A Sample is what a log holds and what the filter must make of it.
 type Sample struct {
-	Line string `toml:"line"` // as it stands in the log, its date included; or several lines
-	Host string `toml:"host"` // whom it counts against; "" if it must not count
-	Hits Count  `toml:"hits"` // how often; left out it is once
-	Mode string `toml:"mode"` // the mode of the filter in which this holds; "" is the normal one
-	At   int    `toml:"-"`    // the line of the filter's file
+	Line  string `toml:"line"`  // as it stands in the log, its date included; or several lines
+	Host  string `toml:"host"`  // whom it counts against; "" if it must not count
+	Hits  Count  `toml:"hits"`  // how often; left out it is once
+	Login string `toml:"login"` // who has logged in, and is protected; "" if nobody
+	Mode  string `toml:"mode"`  // the mode of the filter in which this holds; "" is the normal one
+	At    int    `toml:"-"`     // the line of the filter's file
 }
 
 // Lines are the lines of the sample.
@@ -24,13 +25,18 @@ func (s *Sample) Lines() []string {
 	return strings.Split(strings.Trim(s.Line, "\n"), "\n")
 }
 
-// Want is what the filter must say of the sample: its host for every hit, in order.
-func (s *Sample) Want() []string {
-	if s.Host == "" {
-		return nil
+// Want is what the filter must say of the sample: its host for every hit, and behind them "login ADDR".
+func (s *Sample) Want() (all []string) {
+	if s.Host != "" {
+		all = slices.Repeat([]string{s.Host}, max(1, int(s.Hits)))
 	}
-	return slices.Repeat([]string{s.Host}, max(1, int(s.Hits)))
+	if s.Login != "" {
+		all = append(all, loginWord+s.Login)
+	}
+	return all
 }
+
+const loginWord = "login "
 
 // Check runs the filter's samples, each in its mode, through the stages of a service and tells of each that
 // comes out wrong. Without the filter's file only samples without a mode can be tried.
@@ -72,7 +78,7 @@ func (f *Filter) inMode(mode string) (*matchers.Program, error) {
 	return matchers.NewProgram([]matchers.JailFilter{{Jail: f.Name, Filter: in}})
 }
 
-// blamed is whom a program counts lines against, hit by hit.
+// blamed is whom a program counts lines against, hit by hit, and who has logged in, as Sample.Want has it.
 func blamed(p *matchers.Program, lines []string) []string {
 	programs := func(string) *matchers.Program { return p }
 	b := &pipeline.Batch{Source: "sample"}
@@ -87,8 +93,11 @@ func blamed(p *matchers.Program, lines []string) []string {
 	}
 	var hosts []string
 	for i := range b.Records {
-		if r := &b.Records[i]; r.Kind == pipeline.Hit {
+		switch r := &b.Records[i]; r.Kind {
+		case pipeline.Hit:
 			hosts = append(hosts, r.Addr.String())
+		case pipeline.Login:
+			hosts = append(hosts, loginWord+r.Addr.String())
 		}
 	}
 	return hosts

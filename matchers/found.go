@@ -35,7 +35,10 @@ func (m *match) fill(r *pipeline.Record, b *pipeline.Batch) bool {
 		r.Key = b.Hold(m.get(m.jail.distinct))
 	}
 	e := m.event(id, addr)
-	if !e.counts() {
+	switch {
+	case e.gained && addr.IsValid():
+		r.Kind = pipeline.Login
+	case !e.counts():
 		r.Kind = pipeline.Note
 	}
 	var space [2*maxID + maxUser + maxNameText]byte

@@ -27,7 +27,7 @@ const (
 
 // Session makes one thing of the lines of one connection, which a filter tells by <F-MLFID>: a line that
 // names the address and one that tells of the failure become one hit, a failure that is none yet
-// (<F-NOFAIL>) becomes one unless the login wins (<F-MLFGAINED>), a connection that has ended is forgotten
+// (<F-NOFAIL>) becomes one unless the login wins (<F-MLFGAINED>, which is a Login if the address is known), a connection that has ended is forgotten
 // (<F-MLFFORGET>). A login that wins takes back no hit, and a second user name on the same connection is a
 // failure whatever comes after. <F-ONCE>, which fail2ban does not have, marks lines that count only if no
 // line of their connection has counted: those that an attempt leaves beside the one that tells of it best.
@@ -89,8 +89,11 @@ func (s *Session) merge(r *pipeline.Record) error {
 		return fmt.Errorf("session: jail %s: %w", r.Jail, err)
 	}
 	r.Kind, r.Session = pipeline.Note, nil
-	if c, hit := s.of(r.Jail).merge(e, r.Time); hit {
+	switch c, hit := s.of(r.Jail).merge(e, r.Time); {
+	case hit:
 		r.Kind, r.Addr = pipeline.Hit, c.addr
+	case e.gained && c.addr.IsValid():
+		r.Kind, r.Addr = pipeline.Login, c.addr
 	}
 	return nil
 }

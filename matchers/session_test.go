@@ -61,7 +61,7 @@ func (r *rig) send(t *testing.T, line string) string {
 	if len(rec.Session) > 0 {
 		t.Errorf("%q: Record.Session goes on", line)
 	}
-	return strings.TrimSpace(fmt.Sprint([...]string{"raw", "hit", "note", "forget"}[rec.Kind], " ", strings.TrimPrefix(rec.Addr.String(), "invalid IP")))
+	return strings.TrimSpace(fmt.Sprint([...]string{"raw", "hit", "note", "forget", "login"}[rec.Kind], " ", strings.TrimPrefix(rec.Addr.String(), "invalid IP")))
 }
 
 func TestSession(t *testing.T) {
@@ -74,10 +74,10 @@ func TestSession(t *testing.T) {
 		{"the address comes last", []string{"1 Too many failures -> note", "1 Connection from 192.0.2.7 -> hit 192.0.2.7"}},
 		{"another connection", []string{"1 Connection from 192.0.2.7 -> note 192.0.2.7", "2 Too many failures -> note"}},
 		{"no failure yet", []string{"1 Failed publickey for bob from 192.0.2.7 -> note 192.0.2.7", "1 Failed publickey for bob from 192.0.2.7 -> note 192.0.2.7", "1 Too many failures -> hit 192.0.2.7"}},
-		{"a login that wins", []string{"1 Failed publickey for bob from 192.0.2.7 -> note 192.0.2.7", "1 Accepted for bob from 192.0.2.7 -> note 192.0.2.7", "1 Closed -> note"}},
-		{"it takes back no hit", []string{"1 Failed password for bob from 192.0.2.7 -> hit 192.0.2.7", "1 Accepted for bob from 192.0.2.7 -> note 192.0.2.7"}},
+		{"a login that wins", []string{"1 Failed publickey for bob from 192.0.2.7 -> note 192.0.2.7", "1 Accepted for bob from 192.0.2.7 -> login 192.0.2.7", "1 Closed -> note"}},
+		{"it takes back no hit", []string{"1 Failed password for bob from 192.0.2.7 -> hit 192.0.2.7", "1 Accepted for bob from 192.0.2.7 -> login 192.0.2.7"}},
 		{"but does not excuse other names", []string{"1 Failed publickey for eve from 192.0.2.7 -> note 192.0.2.7", "1 Accepted for bob from 192.0.2.7 -> hit 192.0.2.7"}},
-		{"it excuses what is pending", []string{"1 Too many failures -> note", "1 Accepted for bob from 192.0.2.7 -> note 192.0.2.7"}},
+		{"it excuses what is pending", []string{"1 Too many failures -> note", "1 Accepted for bob from 192.0.2.7 -> login 192.0.2.7"}},
 		{"a second name is a failure", []string{"1 Failed publickey for bob from 192.0.2.7 -> note 192.0.2.7", "1 Failed publickey for eve from 192.0.2.7 -> hit 192.0.2.7"}},
 		{"a closed connection is forgotten", []string{"1 Connection from 192.0.2.7 -> note 192.0.2.7", "1 Closed -> note", "1 Too many failures -> note"}},
 	}

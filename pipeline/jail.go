@@ -52,6 +52,11 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
+// Covers reports whether an unban of p lifts a ban of held: of exactly it, or of the network that it is counted with.
+func (j Jail) Covers(held, p netip.Prefix) bool {
+	return held == p || p.IsSingleIP() && j.Network(p.Addr()) == held
+}
+
 // overall reports whether the bans of other jails count, too, for how long one lasts.
 func (j Jail) overall() bool { return j.Escalation != nil && j.Escalation.OverallJails }
 

@@ -65,13 +65,27 @@ func checkWords(out io.Writer, built *configs.Built) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "jail\tfilter\tlimit\tbans\treads")
 	for _, j := range built.Jails {
-		fmt.Fprintf(w, "%s\t%s\t%d in %v\t%s\t%s\n", j.Name, j.Loaded.Name, j.MaxRetry, j.FindTime, bans(j), reads(j))
+		fmt.Fprintf(w, "%s\t%s\t%s in %v\t%s\t%s\n", j.Name, j.Loaded.Name, limit(j), j.FindTime, bans(j), reads(j))
 	}
 	return w.Flush()
 }
 
+// limit says in words what it takes.
+func limit(j *configs.Jail) string {
+	switch {
+	case j.CountsBans():
+		return fmt.Sprintf("%d bans", j.MaxRetry)
+	case j.Weighted():
+		return fmt.Sprintf("a score of %d", j.MaxRetry)
+	}
+	return fmt.Sprint(int(j.MaxRetry))
+}
+
 // reads says in words what a jail looks at.
 func reads(j *configs.Jail) string {
+	if j.CountsBans() {
+		return "the bans of the other jails"
+	}
 	words := strings.Join(j.LogPath, " ")
 	if match := j.Journal(); match != "" {
 		words = "journal: " + match
@@ -95,6 +109,8 @@ func bans(j *configs.Jail) string {
 	length := j.BanTime.String()
 	if j.BanTime < 0 {
 		length = "for ever"
+	} else if j.BanTimeIncrement {
+		length += " and longer each time"
 	}
 	words := fmt.Sprintf("%s, %s", length, ports)
 	if !j.Enforce {
@@ -111,6 +127,8 @@ type checkedJail struct {
 	Journal  string   `json:"journalmatch,omitempty"` // instead of LogPath
 	WaitsFor []string `json:"waits_for,omitempty"`    // logs that are not there (yet), or "journal"
 	MaxRetry int      `json:"maxretry"`
+	Weighted bool     `json:"weighted,omitempty"` // a hit may count more than once
+	Counts   string   `json:"counts"`             // lines or bans
 	FindTime float64  `json:"findtime_seconds"`
 	BanTime  float64  `json:"bantime_seconds"` // negative never ends
 	Ports    string   `json:"ports"`           // "" is all
@@ -139,7 +157,7 @@ func checkJSON(out io.Writer, built *configs.Built, err error) error {
 			result.Jails = append(result.Jails, checkedJail{
 				Jail: j.Name, Filter: j.Loaded.Name, LogPath: j.LogPath, Journal: j.Journal(), WaitsFor: j.Waits, MaxRetry: int(j.MaxRetry),
 				FindTime: time.Duration(j.FindTime).Seconds(), BanTime: time.Duration(j.BanTime).Seconds(),
-				Ports: pipeline.PortsString(j.Port), Enforce: j.Enforce,
+				Weighted: j.Weighted(), Counts: j.Counts, Ports: pipeline.PortsString(j.Port), Enforce: j.Enforce,
 			})
 		}
 	}

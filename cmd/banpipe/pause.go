@@ -38,9 +38,10 @@ so that all is as it should be afterwards; the kernel itself ends the pause.`,
 func resumeCommand() *cobra.Command {
 	var f verbFlags
 	cmd := &cobra.Command{
-		Use:     "resume",
-		Short:   "end a pause",
-		Long:    `resume ends a pause: who is banned is kept out again.`,
+		Use:   "resume",
+		Short: "end a pause, and let jails ban again that have stopped",
+		Long: `resume ends a pause: who is banned is kept out again. It also lets a jail go on that has stopped because it would have banned more
+than max_bans_per_minute (banpipe status says so).`,
 		Example: `  banpipe resume`,
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

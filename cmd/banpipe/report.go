@@ -11,6 +11,7 @@ import (
 
 	"github.com/banpipe/banpipe/matchers"
 	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/pipeline/control"
 )
 
 // A report is what `banpipe test` prints.
@@ -121,9 +122,9 @@ func (r *wordReport) end(t *trial) error {
 	w.Flush()
 	fmt.Fprintln(r.w, "\nrules")
 	w = tabwriter.NewWriter(r.w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "#\thits\tper line\t  failregex\n")
+	fmt.Fprintf(w, "#\thits\tweight\tper line\t  failregex\n")
 	for i, s := range t.tracer.Rules() {
-		fmt.Fprintf(w, "%d\t%d\t%v\t  %s\n", i, s.Hits, (s.Time / time.Duration(max(1, t.lines))).Round(10*time.Nanosecond), plain(oneLine(s.Rule.Regex)))
+		fmt.Fprintf(w, "%d\t%d\t%d\t%v\t  %s\n", i, s.Hits, max(1, s.Rule.Weight), (s.Time / time.Duration(max(1, t.lines))).Round(10*time.Nanosecond), plain(oneLine(s.Rule.Regex)))
 	}
 	w.Flush()
 	r.bans(t)
@@ -147,6 +148,9 @@ func (r *wordReport) bans(t *trial) {
 	}
 	w := tabwriter.NewWriter(r.w, 0, 0, 2, ' ', 0)
 	for _, a := range t.bans {
+		if a.Op == pipeline.Hold {
+			fmt.Fprintf(w, "  and here it would stop: %s (max_bans_per_minute)\t\t\n", a.Reason)
+		}
 		if a.Op != pipeline.Ban {
 			continue
 		}
@@ -154,7 +158,7 @@ func (r *wordReport) bans(t *trial) {
 		if !a.Until.IsZero() {
 			at = a.Until.Add(-limits.BanTime).Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "  %v\t%s\t%s\n", a.Prefix.Addr(), at, a.Reason)
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", control.Word(a.Prefix), at, a.Reason)
 	}
 	w.Flush()
 }

@@ -96,7 +96,7 @@ func (f *testFlags) find(name string) (*configs.Filter, pipeline.Jail, error) {
 		}
 		cfg = configs.Default() // a filter can be tested beside a broken configuration
 	}
-	limits := pipeline.Jail{MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: 10 * time.Minute}
+	limits := pipeline.Jail{MaxRetry: 5, FindTime: 10 * time.Minute, BanTime: 10 * time.Minute, Prefix6: cfg.Defaults.Prefix6}
 	filter, err := lookUp(cfg, name, &limits)
 	if err != nil {
 		return nil, limits, err
@@ -125,7 +125,8 @@ func lookUp(cfg *configs.Config, name string, limits *pipeline.Jail) (*configs.F
 		if j.Problem != nil {
 			return nil, fmt.Errorf("jail %s: %w", name, j.Problem)
 		}
-		limits.MaxRetry, limits.FindTime, limits.BanTime = int(j.MaxRetry), time.Duration(j.FindTime), time.Duration(j.BanTime)
+		*limits = j.Policy()
+		limits.CountsBans = false // what is tried is its filter
 		filter := &configs.Filter{Filter: *j.Loaded}
 		if full, err := configs.LoadFilter(j.Filter, cfg.FilterDirs); err == nil {
 			filter.Samples = full.Samples

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/banpipe/banpipe/configs"
 	"github.com/banpipe/banpipe/pipeline"
+	"github.com/banpipe/banpipe/pipeline/control"
 	"github.com/banpipe/banpipe/sinks"
 	"github.com/banpipe/banpipe/sources"
 )
@@ -87,7 +89,7 @@ func try(ctx context.Context, out tryReport, config string, paths []string) erro
 			return err
 		}
 	}
-	if err := tryPipeline(built, logs, set, &witness{out: out, clock: clock, lines: make(map[string][]string)}).Run(ctx); err != nil {
+	if err := tryPipeline(built, logs, set, &witness{out: out, clock: clock, lines: make(map[offender][]string)}).Run(ctx); err != nil {
 		return err
 	}
 	listing, err := set.List(ctx)
@@ -165,13 +167,19 @@ func readLogs(paths []string) (logs []tryLog, err error) {
 type witness struct {
 	out   tryReport
 	clock time.Time
-	lines map[string][]string // by jail and address
+	lines map[offender][]string
+}
+
+// An offender is an address in a jail.
+type offender struct {
+	jail string
+	addr netip.Addr
 }
 
 func (w *witness) Process(_ context.Context, b *pipeline.Batch) error {
 	for i := range b.Records {
 		if r := &b.Records[i]; r.Kind == pipeline.Hit {
-			key := r.Jail + " " + r.Addr.String()
+			key := offender{r.Jail, r.Addr}
 			w.lines[key] = append(w.lines[key], string(r.Line))
 		}
 	}
@@ -179,15 +187,30 @@ func (w *witness) Process(_ context.Context, b *pipeline.Batch) error {
 		if a.Op != pipeline.Ban {
 			continue
 		}
-		key := a.Jail + " " + a.Prefix.Addr().String()
-		lines := w.lines[key]
+		lines := w.take(a)
 		over := !a.Until.IsZero() && !a.Until.After(w.clock)
 		if err := w.out.ban(a, over, lines[max(0, len(lines)-a.Hits):]); err != nil {
 			return err
 		}
-		delete(w.lines, key)
 	}
 	return nil
+}
+
+// take returns the lines of all that a ban is for, and forgets them.
+func (w *witness) take(a pipeline.Action) (lines []string) {
+	if a.Prefix.IsSingleIP() {
+		key := offender{a.Jail, a.Prefix.Addr()}
+		lines = w.lines[key]
+		delete(w.lines, key)
+		return lines
+	}
+	for key, some := range w.lines {
+		if key.jail == a.Jail && a.Prefix.Contains(key.addr) {
+			lines = append(lines, some...)
+			delete(w.lines, key)
+		}
+	}
+	return lines
 }
 
 // A tryReport is what `banpipe try` prints.
@@ -217,7 +240,7 @@ func (t *tryWords) ban(a pipeline.Action, over bool, lines []string) error {
 	if over {
 		end = ", over at " + a.Until.Format(time.RFC3339)
 	}
-	_, err := fmt.Fprintf(t.w, "\n%s %v by jail %s: %s%s, after\n", verb, a.Prefix.Addr(), a.Jail, a.Reason, end)
+	_, err := fmt.Fprintf(t.w, "\n%s %v by jail %s: %s%s, after\n", verb, control.Word(a.Prefix), a.Jail, a.Reason, end)
 	for _, l := range lines {
 		fmt.Fprintf(t.w, "  %s\n", plain(l))
 	}
@@ -240,7 +263,7 @@ func (t *tryWords) set(bans []pipeline.Action, clock time.Time) error {
 		if !a.Until.IsZero() {
 			left = a.Until.Sub(clock).Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "  %v\t%s\tfor %s\n", a.Prefix.Addr(), ports, left)
+		fmt.Fprintf(w, "  %s\t%s\tfor %s\n", control.Word(a.Prefix), ports, left)
 	}
 	if len(bans) == 0 {
 		fmt.Fprintln(w, "  nobody")

@@ -121,7 +121,7 @@ func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 	for _, one := range asked {
 		actions = append(actions, pipeline.Action{Op: pipeline.Unban, Prefix: one.prefix, Jail: o.Jail, Reason: "by hand"})
 		for _, held := range p.Holding(one.prefix) {
-			one.banned = one.banned || held.Op == pipeline.Ban && held.Prefix == one.prefix && (o.Jail == "" || held.Jail == o.Jail)
+			one.banned = one.banned || held.Op == pipeline.Ban && jailsOf(p)[held.Jail].Covers(held.Prefix, one.prefix) && (o.Jail == "" || held.Jail == o.Jail)
 		}
 	}
 	if err := h.do(ctx, actions, asked); err != nil {

@@ -29,8 +29,12 @@ func (h *Handler) status(r *http.Request) (any, error) {
 			FailingSince: moment(k.Failing), Error: k.Error,
 		})
 	}
-	for _, j := range s.Jails {
+	for i := range s.Jails {
+		j := &s.Jails[i]
 		s.Bans += j.Bans
+		if at := slices.IndexFunc(snap.Held, func(a pipeline.Action) bool { return a.Jail == j.Jail }); at >= 0 {
+			j.HeldUntil = moment(snap.Held[at].Until)
+		}
 	}
 	for _, src := range s.Sources {
 		s.LinesPerSecond += src.LinesPerSecond
@@ -161,6 +165,10 @@ func (h *Handler) warnings(s *Status, snap pipeline.Snapshot, dropErr error, now
 	}
 	if s.ConfirmUntil != nil {
 		say("the configuration is on trial: the one before comes back at %s unless it is confirmed (banpipe reload --yes)", s.ConfirmUntil.Local().Format(time.RFC3339))
+	}
+	for _, a := range snap.Held {
+		say("jail %s bans nobody until %s: it came to %s, so its filter may have gone mad; what it has banned is in banpipe list, and banpipe resume lets it go on at once",
+			a.Jail, a.Until.Local().Format(time.RFC3339), a.Reason)
 	}
 	if !s.State.Healthy {
 		say("the state cannot be saved, so a restart would lose what was decided since: %s", s.State.Error)

@@ -39,6 +39,7 @@ type Jail struct {
 	FindTimeSeconds float64    `json:"findtime_seconds,omitempty"`
 	BanTimeSeconds  float64    `json:"bantime_seconds,omitempty"` // negative never ends
 	Enforce         bool       `json:"enforce"`                   // false: it only says whom it would ban
+	HeldUntil       *time.Time `json:"held_until,omitempty"`      // it bans nobody: its breaker has tripped
 	Tracked         int        `json:"tracked"`                   // addresses with offences that still count: fail2ban's "currently failed"
 	HitsTotal       uint64     `json:"hits_total"`                // offences since the start: fail2ban's "total failed"
 	Bans            int        `json:"bans"`                      // live
@@ -90,8 +91,8 @@ type State struct {
 
 // An Action is a pipeline.Action in the form that every output has, with what is known beyond it.
 type Action struct {
-	Op               string     `json:"op"`     // ban, unban, allow, disallow, pause or resume
-	Prefix           string     `json:"prefix"` // "" for pause and resume
+	Op               string     `json:"op"`     // ban, unban, allow, disallow, pause, resume, hold or release
+	Prefix           string     `json:"prefix"` // "" for all but the first four
 	Jail             string     `json:"jail"`
 	Until            *time.Time `json:"until,omitempty"`
 	Hits             int        `json:"hits"`
