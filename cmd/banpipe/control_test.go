@@ -266,11 +266,12 @@ func TestWithoutService(t *testing.T) {
 	s.holds("ban4_net24", "198.51.100.0", true)
 	s.kill()
 	s.says("(?s)no service answers.*what the kernel and .* hold.*192.0.2.7 .*198.51.100.0/24 ", "list")
-	s.says("(?s)taken out of the kernel and .* directly.*unbanned 192.0.2.7\n", "unban", "192.0.2.7")
+	s.says("(?s)taken out of the kernel, .* directly.*unbanned 192.0.2.7\n", "unban", "192.0.2.7")
 	s.holds("ban4", "192.0.2.7", false)
 	write(t, s.config, "nonsense = [")
 	s.says("198.51.100.0/24 ", "list")
-	if out, code := runVerb(t, "flush"); code != 0 || !strings.Contains(out, "removed table inet banpipe") {
+	s.configure("")
+	if out, code := s.verb("flush"); code != 0 || !strings.Contains(out, "removed table inet banpipe") {
 		t.Errorf("flush: exit code %d, got %s", code, out)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline"
 	"github.com/banpipe/banpipe/pipeline/control"
 	"github.com/banpipe/banpipe/sinks"
 )
@@ -23,7 +24,7 @@ func flushCommand() *cobra.Command {
 		Long: `flush removes the nftables table of banpipe, and with it every ban in the kernel: the way out when somebody is
 locked out. It needs no running service and no working configuration. A service that answers lifts all its bans as well, and goes on
 with the next one. Where none answers, the rules that banpipe has made in ufw are deleted, deny files are emptied, and programs of your own are run to
-unban what they were told to ban; a service that starts later would put back what it still knows.`,
+unban what they were told to ban, and the saved state is cleared of bans, so that a service that starts later does not put them back.`,
 		Example: `  sudo banpipe flush`,
 		Args:    atMost(0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return flush(cmd, &f) },
@@ -38,6 +39,7 @@ type flushed struct {
 	Removed *bool  `json:"removed,omitempty"`
 	Sink    string `json:"sink,omitempty"`    // another back end
 	Service bool   `json:"service,omitempty"` // a service that runs
+	State   bool   `json:"state,omitempty"`   // what is saved, without one
 	Lifted  *int   `json:"lifted,omitempty"`  // bans
 	Note    string `json:"note,omitempty"`
 }
@@ -45,7 +47,8 @@ type flushed struct {
 // flush goes on after an error: whatever can be lifted is.
 func flush(cmd *cobra.Command, f *verbFlags) error {
 	cfg, err := load(f.config)
-	if err != nil {
+	broken := err != nil
+	if broken {
 		if f.config != "" {
 			return err
 		}
@@ -67,10 +70,22 @@ func flush(cmd *cobra.Command, f *verbFlags) error {
 		}
 	}
 	served, lifted, err := flushService(cmd.Context(), f.client())
-	if served != nil {
+	switch {
+	case served != nil:
 		say(flushed{Service: true, Lifted: &lifted}, err)
-	} else {
+	case err != nil:
 		errs = append(errs, err)
+	case broken:
+		fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: the saved state is left as it is, and the next service puts its bans back\n")
+	default:
+		lifted, err := liftSaved(cmd.Context(), cfg, cmd.ErrOrStderr(), func(pipeline.Action) bool { return true })
+		n := len(lifted)
+		if err != nil {
+			err = fmt.Errorf("the saved state is left as it is, and the next service puts its bans back: %w", err)
+		}
+		if n > 0 || err != nil {
+			say(flushed{State: true, Lifted: &n}, err)
+		}
 	}
 	for _, b := range all {
 		if one, err := flushBackEnd(cmd.Context(), b, served); one.Sink != "" {
@@ -137,6 +152,8 @@ func printFlushed(out io.Writer, asJSON bool, one flushed) (err error) {
 		err = json.NewEncoder(out).Encode(one)
 	case one.Service:
 		_, err = fmt.Fprintf(out, "the service has lifted %d bans\n", *one.Lifted)
+	case one.State:
+		_, err = fmt.Fprintf(out, "%d bans lifted in the saved state\n", *one.Lifted)
 	case one.Note != "":
 		_, err = fmt.Fprintf(out, "sink %s: %s\n", plain(one.Sink), one.Note)
 	case one.Sink != "":

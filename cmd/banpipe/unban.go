@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +20,9 @@ func unbanCommand() *cobra.Command {
 		Use:   "unban ADDR... | --all",
 		Short: "lift bans, and forget what was counted",
 		Long: `unban lifts the bans of exactly these addresses or networks and forgets their offences, and says when a
-network that is banned still holds an address. When no service answers, it takes them out of the kernel directly, out of ufw, and
-out of what programs of your own hold; a service that starts later would put them back, if it still knows them.`,
+network that is banned still holds an address. When no service answers, it takes them out of the kernel directly, out of ufw, out
+of what programs of your own hold, and out of the saved state; with a configuration that cannot be read the state stays as it is, and
+the next service would put them back.`,
 		Example: `  banpipe unban 192.0.2.7
   banpipe unban --all --jail sshd`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -34,8 +34,8 @@ out of what programs of your own hold; a service that starts later would put the
 			var r control.Results
 			err := f.client().post(cmd.Context(), "unban", o, &r)
 			if errors.Is(err, errNoService) && o.Jail == "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: taken out of the kernel and the other back ends directly\n", err)
-				r, err = unbanDirectly(cmd.Context(), f.config, o)
+				fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: %v\nbanpipe: taken out of the kernel, the other back ends and the saved state directly\n", err)
+				r, err = unbanDirectly(cmd, f.config, o)
 			}
 			if err != nil {
 				return err
@@ -55,7 +55,8 @@ out of what programs of your own hold; a service that starts later would put the
 }
 
 // unbanDirectly takes addresses out of every back end that holds them.
-func unbanDirectly(ctx context.Context, config string, o control.Order) (r control.Results, err error) {
+func unbanDirectly(cmd *cobra.Command, config string, o control.Order) (r control.Results, err error) {
+	ctx := cmd.Context()
 	asked := make(map[string]bool)
 	for _, s := range o.Addrs {
 		p, err := control.ParsePrefix(s)
@@ -83,6 +84,20 @@ func unbanDirectly(ctx context.Context, config string, o control.Order) (r contr
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("sink %s: %w", b.Name, err))
+		}
+	}
+	if cfg, err := load(config); err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "banpipe: the saved state is left as it is, since the configuration cannot be read\n")
+	} else {
+		lifted, err := liftSaved(ctx, cfg, cmd.ErrOrStderr(), func(a pipeline.Action) bool {
+			_, ok := asked[a.Prefix.String()]
+			return ok || o.All
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the saved state is left as it is, and the next service would ban again: %w", err))
+		}
+		for _, a := range lifted {
+			asked[a.Prefix.String()] = true
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
