@@ -10,9 +10,9 @@ import (
 // Captures finds the groups of one regex in a line, those that regexp's FindSubmatchIndex finds, in one
 // pass. It is a tagged DFA, built as far as lines ask for it:
 //
-//	regex ── CompileCaptures ──► Captures    instructions, classes of runes, which groups are wanted;
+//	regex ── CompileCaptures ──► Captures    instructions, symbols for runes, which groups are wanted;
 //	         capture_program.go              immutable, shared by goroutines
-//	         capture_class.go    │
+//	         alphabet.go         │
 //	                             │ NewCache: one per goroutine
 //	                             ▼
 //	line ──────── Find ────► CaptureCache    states and the table that leads from one to the next;
@@ -43,12 +43,9 @@ type Captures struct {
 	tagged   []int // the groups that are wanted; each has two tags
 	whole    bool  // group 0 is wanted, and its tags are 0 and 1
 
-	ascii   [256]uint8  // classes of bytes; 0 if no ASCII
-	ranges  []runeRange // classes of all runes, in order
-	classes int         // with class 0 and that of a text's end
-	beside  []neighbour // by class
-	looks   looks
-	sets    []classSet // what instructions accept
+	alphabet *alphabet
+	sets     []bitset // the symbols that instructions accept
+	asks     kind     // what assertions want to know of the rune before a place
 }
 
 // CompileCaptures compiles a regex in the syntax of the package regexp. The groups wanted are numbered as
@@ -148,12 +145,12 @@ func (c *CaptureCache) run(head, tail, end []byte, stop uint32) (row uint32, at 
 	if stop&stopDecided != 0 && c.state(row).decided {
 		return row, 0
 	}
-	ascii, pieces := &c.of.ascii, [...][]byte{head, tail, end}
+	ascii, pieces := &c.of.alphabet.ascii, [...][]byte{head, tail, end}
 	base, i := 0, 0 // i counts in a piece that begins at base
 	for p, piece := range pieces {
 		for i < len(piece) {
-			class, width := uint32(ascii[piece[i]]), 1
-			next := c.table[row+class]
+			symbol, width := uint32(ascii[piece[i]]), 1
+			next := c.table[row+symbol]
 			if next&stop == 0 {
 				row = next & rowMask
 				i++
@@ -162,9 +159,9 @@ func (c *CaptureCache) run(head, tail, end []byte, stop uint32) (row uint32, at 
 			if piece[i] >= utf8.RuneSelf {
 				var r rune
 				r, width = decode(pieces[p:], i)
-				class = c.of.class(r)
+				symbol = uint32(c.of.alphabet.rune(r))
 			}
-			if row = c.advance(row, class, base+i); row == noRow {
+			if row = c.advance(row, symbol, base+i); row == noRow {
 				return row, base + i
 			}
 			if s := c.state(row); s.final || stop&stopDecided != 0 && s.decided {
@@ -175,7 +172,7 @@ func (c *CaptureCache) run(head, tail, end []byte, stop uint32) (row uint32, at 
 		base += len(piece)
 		i -= len(piece)
 	}
-	return c.advance(row, c.of.endClass(), base), base
+	return c.advance(row, uint32(c.of.alphabet.end), base), base
 }
 
 // spans appends the ends of the groups that the first thread of a state has.

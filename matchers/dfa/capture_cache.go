@@ -16,13 +16,13 @@ const (
 )
 
 // CaptureCache runs Captures. It is for one goroutine. Its table has a row for each state, with a column for
-// each class of runes:
+// each symbol of the alphabet:
 //
-//	            class 0    1     2     3    …  end
-//	a state     special  next  next  special …
+//	            symbol 0   1     2     high    …  end
+//	a state     next     next  special special    special
 //
 // An entry is the row that comes next, as an index into the table, if that is all there is to it; it is
-// marked if the state there is decided. All others are special: one byte does not tell the class (class 0),
+// marked if the state there is decided. All others are special: one byte does not tell the symbol (high),
 // the edge is not built yet, registers are to be written, or the next state ends the search.
 type CaptureCache struct {
 	of       *Captures
@@ -66,7 +66,7 @@ type captureState struct {
 	threads []uint32   // an instruction each, or restart or matched
 	tags    []register // by thread, then by tag
 	names   []register // that are in tags, as they are met there, each once
-	before  neighbour  // of the rune that led here
+	before  kind       // of the rune that led here
 	final   bool       // no rune can change what was found
 	decided bool       // all threads have the same registers, and none will set a tag
 }
@@ -77,7 +77,7 @@ const (
 	matched                                // what is found unless a thread before it matches
 )
 
-// A captureEdge is what a class makes of a state, if that is more than a look into the table.
+// A captureEdge is what a symbol makes of a state, if that is more than a look into the table.
 type captureEdge struct {
 	row      uint32
 	from, to int // in moves
@@ -85,7 +85,7 @@ type captureEdge struct {
 
 // NewCache makes a cache. It takes next to no memory before its first line.
 func (c *Captures) NewCache() *CaptureCache {
-	return &CaptureCache{of: c, stride: uint32(c.classes), first: noRow, most: maxCaptureStates, credit: edgeCredit}
+	return &CaptureCache{of: c, stride: uint32(c.alphabet.size()), first: noRow, most: maxCaptureStates, credit: edgeCredit}
 }
 
 // Stats says what c has done so far.
@@ -122,10 +122,10 @@ func (c *CaptureCache) flush() {
 
 func (c *CaptureCache) state(row uint32) *captureState { return &c.states[row/c.stride] }
 
-// advance does what the table says for a class or, where it says nothing yet, finds that out. It returns
+// advance does what the table says for a symbol or, where it says nothing yet, finds that out. It returns
 // noRow if the regex thrashes.
-func (c *CaptureCache) advance(row, class uint32, at int) uint32 {
-	entry := c.table[row+class]
+func (c *CaptureCache) advance(row, symbol uint32, at int) uint32 {
+	entry := c.table[row+symbol]
 	if entry&stopSpecial == 0 {
 		return entry & rowMask
 	}
@@ -136,7 +136,7 @@ func (c *CaptureCache) advance(row, class uint32, at int) uint32 {
 		c.thrashes = true
 		return noRow
 	}
-	return c.take(c.build(row, class), at)
+	return c.take(c.build(row, symbol), at)
 }
 
 // take writes the registers of an edge and returns where it leads.
@@ -151,9 +151,9 @@ func (c *CaptureCache) take(e captureEdge, at int) uint32 {
 	return e.row
 }
 
-// build makes the edge of a class, and the state that it leads to if there is none such.
-func (c *CaptureCache) build(row, class uint32) captureEdge {
-	c.step.follow(c.state(row), class)
+// build makes the edge of a symbol, and the state that it leads to if there is none such.
+func (c *CaptureCache) build(row, symbol uint32) captureEdge {
+	c.step.follow(c.state(row), symbol)
 	if len(c.states) >= c.most || c.bytes > maxCaptureBytes {
 		c.flush()
 		c.stats.Flushes++
@@ -174,7 +174,7 @@ func (c *CaptureCache) build(row, class uint32) captureEdge {
 	case next.decided:
 		entry |= stopDecided
 	}
-	c.table[row+class] = entry
+	c.table[row+symbol] = entry
 	return e
 }
 

@@ -1,7 +1,6 @@
 package dfa
 
 import (
-	"math/rand/v2"
 	"regexp"
 	"testing"
 )
@@ -24,24 +23,33 @@ func FuzzCaptures(f *testing.F) {
 	})
 }
 
-// FuzzCapturesGenerated does the same for regexes that a chooser makes.
-func FuzzCapturesGenerated(f *testing.F) {
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 20 {
-		f.Add(randomChoices(r, 40), randomChoices(r, 12))
+// FuzzCapturesRandom does the same for regexes that a generator makes, on texts of its own, too.
+func FuzzCapturesRandom(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, seed uint64, text []byte) {
+		captureByChance(t, seed, string(text[:min(len(text), 60)]))
+	})
+}
+
+// captureByChance compares a random regex on the text and on some that it is likelier to match; it returns
+// how many it has matched.
+func captureByChance(t *testing.T, seed uint64, text string) (matched int) {
+	t.Helper()
+	g := newGenerator(seed)
+	expr := g.regex(1 + g.IntN(5))
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return 0 // a name that comes twice, or too many repetitions of repetitions
 	}
-	f.Fuzz(func(t *testing.T, regex, line []byte) {
-		if len(regex) > 200 || len(line) > 40 {
-			return
-		}
-		expr := (&chooser{choices: regex}).regex()
-		if _, err := regexp.Compile(expr); err != nil {
-			return // a repetition of repetitions that is too large
-		}
-		if d := differences(expr, (&chooser{choices: line}).line(len(line)%2 == 0)); d != "" {
+	for _, text := range []string{text, string(g.text(8)), string(g.text(20)), string(g.text(20)) + "\n"} {
+		if d := differences(expr, text); d != "" {
 			t.Error(d)
 		}
-	})
+		if re.MatchString(text) {
+			matched++
+		}
+	}
+	return matched
 }
 
 // TestCapturesByChance compares more regexes than a fuzz target's seeds are.
@@ -49,23 +57,9 @@ func TestCapturesByChance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs without -short")
 	}
-	r := rand.New(rand.NewPCG(2, 3))
 	matched := 0
-	for range 4000 {
-		expr := (&chooser{choices: randomChoices(r, 10+r.IntN(50))}).regex()
-		re, err := regexp.Compile(expr)
-		if err != nil {
-			continue
-		}
-		for range 4 {
-			text := (&chooser{choices: randomChoices(r, r.IntN(14))}).line(r.IntN(2) == 0)
-			if d := differences(expr, text); d != "" {
-				t.Fatal(d)
-			}
-			if re.MatchString(text) {
-				matched++
-			}
-		}
+	for seed := range uint64(4000) {
+		matched += captureByChance(t, 1000+seed, "ab a1")
 	}
 	if matched < 4000 {
 		t.Errorf("got %d matches, which is too few to compare", matched)

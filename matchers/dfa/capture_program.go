@@ -1,6 +1,10 @@
 package dfa
 
-import "regexp/syntax"
+import (
+	"encoding/binary"
+	"regexp/syntax"
+	"unicode"
+)
 
 // maxInstructions bounds a regex. regexp/syntax itself limits repetition to 1,000 and a regex to some 100,000.
 const maxInstructions = 1 << 20
@@ -12,7 +16,7 @@ const maxInstructions = 1 << 20
 type instruction struct {
 	op   operation
 	out  uint32
-	arg  uint32 // split: the second way; accept: the number of a set; capture: the tag; look: a syntax.EmptyOp
+	arg  uint32 // split: the second way; accept: the number of a set; capture: the tag; look: one syntax.EmptyOp
 	dead bool   // no match can follow
 	open bool   // a tag may be set before the match
 }
@@ -31,11 +35,9 @@ const (
 
 // compile takes over prog.
 func (c *Captures) compile(prog *syntax.Prog) {
-	const lines, words = syntax.EmptyBeginLine | syntax.EmptyEndLine, syntax.EmptyWordBoundary | syntax.EmptyNoWordBoundary
 	for i := range prog.Inst {
 		if in := &prog.Inst[i]; in.Op == syntax.InstEmptyWidth {
-			c.looks.newline = c.looks.newline || syntax.EmptyOp(in.Arg)&lines != 0
-			c.looks.word = c.looks.word || syntax.EmptyOp(in.Arg)&words != 0
+			c.asks |= asked(syntax.EmptyOp(in.Arg))
 		}
 	}
 	c.anchored = prog.StartCond()&syntax.EmptyBeginText != 0
@@ -46,7 +48,7 @@ func (c *Captures) compile(prog *syntax.Prog) {
 	for i, g := range c.tagged {
 		tags[g] = 2 * i
 	}
-	sets := c.partition(prog)
+	sets := c.spell(prog)
 	c.program = make([]instruction, len(prog.Inst))
 	for i := range prog.Inst {
 		c.program[i] = translate(&prog.Inst[i], sets[i], tags)
@@ -60,6 +62,61 @@ func (c *Captures) compile(prog *syntax.Prog) {
 	}
 	c.start = c.skip(uint32(prog.Start))
 	c.prune()
+}
+
+// asked is what an assertion wants to know of the rune before it.
+func asked(op syntax.EmptyOp) kind {
+	switch op {
+	case syntax.EmptyBeginText:
+		return kindNone
+	case syntax.EmptyBeginLine:
+		return kindNone | kindNewline
+	case syntax.EmptyWordBoundary, syntax.EmptyNoWordBoundary:
+		return kindWord
+	}
+	return 0
+}
+
+// spell makes the alphabet of the runes that the instructions accept, and returns for each instruction the
+// number of its set.
+func (c *Captures) spell(prog *syntax.Prog) []uint32 {
+	var classes [][]rune
+	var key []byte
+	numbers, of := map[string]uint32{}, make([]uint32, len(prog.Inst))
+	for i := range prog.Inst {
+		pairs := accepted(&prog.Inst[i])
+		key = key[:0]
+		for _, r := range pairs {
+			key = binary.BigEndian.AppendUint32(key, uint32(r))
+		}
+		n, known := numbers[string(key)]
+		if !known {
+			n = uint32(len(classes))
+			numbers[string(key)], classes = n, append(classes, pairs)
+		}
+		of[i] = n
+	}
+	c.alphabet, c.sets = newAlphabet(classes)
+	return of
+}
+
+// accepted are the runes that an instruction accepts, as pairs of a first and a last one.
+func accepted(i *syntax.Inst) []rune {
+	switch i.Op {
+	case syntax.InstRuneAny:
+		return []rune{0, unicode.MaxRune}
+	case syntax.InstRuneAnyNotNL:
+		return []rune{0, '\n' - 1, '\n' + 1, unicode.MaxRune}
+	case syntax.InstRune, syntax.InstRune1:
+		switch {
+		case len(i.Rune) != 1:
+			return i.Rune
+		case syntax.Flags(i.Arg)&syntax.FoldCase != 0:
+			return folded(i.Rune[0])
+		}
+		return []rune{i.Rune[0], i.Rune[0]}
+	}
+	return nil
 }
 
 func translate(in *syntax.Inst, set uint32, tags []int) instruction {

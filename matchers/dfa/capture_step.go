@@ -19,15 +19,15 @@ type step struct {
 	steps uint32
 	work  int
 
-	class  uint32
-	places syntax.EmptyOp // what assertions hold before the rune
+	symbol        int  // of the rune
+	before, after kind // of what stands beside the place before it
 }
 
 // threads are those of a state that is being made.
 type threads struct {
 	threads []uint32
 	tags    []register
-	before  neighbour
+	before  kind
 }
 
 func (t *threads) add(thread uint32, tags []register) {
@@ -60,7 +60,7 @@ func (s *step) init(c *Captures) {
 
 // begin leaves the threads of the first state.
 func (s *step) begin() {
-	s.next = threads{s.next.threads[:0], s.next.tags[:0], edge}
+	s.next = threads{s.next.threads[:0], s.next.tags[:0], kindNone}
 	s.clear()
 	s.next.add(restart, s.now)
 }
@@ -71,11 +71,10 @@ func (s *step) clear() {
 	}
 }
 
-// follow leaves in s.next what the threads of a state become by a rune of a class.
-func (s *step) follow(from *captureState, class uint32) {
-	after := s.of.beside[class]
-	s.class, s.places = class, around(from.before, after)
-	s.next = threads{s.next.threads[:0], s.next.tags[:0], after}
+// follow leaves in s.next what the threads of a state become by a symbol.
+func (s *step) follow(from *captureState, symbol uint32) {
+	s.symbol, s.before, s.after = int(symbol), from.before, s.of.alphabet.kinds[symbol]
+	s.next = threads{s.next.threads[:0], s.next.tags[:0], s.after & s.of.asks}
 	if s.steps++; s.steps == 0 { // the numbers begin anew
 		clear(s.seen)
 		clear(s.taken)
@@ -100,12 +99,12 @@ func (s *step) follow(from *captureState, class uint32) {
 			break
 		}
 	}
-	if !found && !s.of.anchored && class != s.of.endClass() {
+	if !found && !s.of.anchored && s.symbol != s.of.alphabet.end {
 		s.clear()
 		s.next.add(restart, s.now)
 	}
 	if len(s.next.threads) == 0 || s.next.threads[0] == matched {
-		s.next.before = other // nothing will look at it
+		s.next.before = 0 // nothing will look at it
 	}
 }
 
@@ -129,7 +128,7 @@ func (s *step) walk(at uint32) bool {
 		case split:
 			s.stack = append(s.stack, pending{in.arg, -1, 0}, pending{in.out, -1, 0})
 		case look:
-			if syntax.EmptyOp(in.arg)&^s.places == 0 {
+			if holds(syntax.EmptyOp(in.arg), s.before, s.after) {
 				s.stack = append(s.stack, pending{in.out, -1, 0})
 			}
 		case capture:
@@ -150,7 +149,7 @@ func (s *step) walk(at uint32) bool {
 
 // arrive adds the thread behind an instruction if that accepts the rune, and if no thread is there yet.
 func (s *step) arrive(in *instruction) {
-	if s.of.sets[in.arg].has(s.class) && s.taken[in.out] != s.steps && !s.of.program[in.out].dead {
+	if s.of.sets[in.arg].has(s.symbol) && s.taken[in.out] != s.steps && !s.of.program[in.out].dead {
 		s.taken[in.out] = s.steps
 		s.next.add(in.out, s.now)
 	}

@@ -234,3 +234,15 @@ func TestCapturesAllocate(t *testing.T) {
 		t.Errorf("got %v allocations", n)
 	}
 }
+
+func ExampleCompileCaptures() {
+	c, err := CompileCaptures(`^(\S+) \S+ "(?:GET|POST) ([^"]*)"`, []int{1, 2})
+	if err != nil {
+		panic(err)
+	}
+	cache := c.NewCache()
+	head, tail := []byte("192.0.2.7 - "), []byte(`"GET /.env"`)
+	spans, found, _ := cache.Find(head, tail, []byte("\n"), false, nil)
+	fmt.Println(found, spans)
+	// Output: true [-1 -1 0 9 17 22]
+}

@@ -66,6 +66,8 @@ func (g *generator) regex(depth int) string {
 		return `(?P<x>` + g.regex(depth-1) + `)`
 	case 3:
 		return `(?i:` + g.regex(depth-1) + `)`
+	case 4:
+		return `(` + g.regex(depth-1) + `)`
 	}
 	return g.regex(depth-1) + g.regex(g.IntN(depth))
 }
