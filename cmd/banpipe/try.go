@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -89,7 +91,8 @@ func try(ctx context.Context, out tryReport, config string, paths []string) erro
 			return err
 		}
 	}
-	if err := tryPipeline(built, logs, set, &witness{out: out, clock: clock, lines: make(map[offender][]string)}).Run(ctx); err != nil {
+	w := &witness{out: out, clock: clock, lines: make(map[target][]offence), ends: make(map[target]time.Time)}
+	if err := tryPipeline(built, logs, set, w).Run(ctx); err != nil {
 		return err
 	}
 	listing, err := set.List(ctx)
@@ -110,6 +113,7 @@ func tryPipeline(built *configs.Built, logs []tryLog, set pipeline.Sink, w *witn
 		if d, ok := s.(*pipeline.Decide); ok {
 			// Every ban is shown, those too that are over by the clock; they do not get into the set.
 			d.Now = func() time.Time { return time.Time{} }
+			w.jails = d.Jails
 		}
 	}
 	p.Stages = append(p.Stages, w)
@@ -163,54 +167,69 @@ func readLogs(paths []string) (logs []tryLog, err error) {
 	return logs, nil
 }
 
-// A witness is the last stage of a try: it remembers the lines of every offender and reports each ban with them.
+// A witness is the last stage of a try: it remembers the lines of every offender and reports each ban with them. That a live
+// ban is made longer it does not report: in earnest nothing would have come through any more.
 type witness struct {
 	out   tryReport
 	clock time.Time
-	lines map[offender][]string
+	jails map[string]pipeline.Jail
+	lines map[target][]offence
+	ends  map[target]time.Time // of the bans so far; zero: never
 }
 
-// An offender is an address in a jail.
-type offender struct {
-	jail string
-	addr netip.Addr
+// A target is what is counted and banned in a jail: an address or a network.
+type target struct {
+	jail   string
+	prefix netip.Prefix
+}
+
+// An offence is a line and, by it, the offences that count.
+type offence struct {
+	line  string
+	at    time.Time
+	count int
 }
 
 func (w *witness) Process(_ context.Context, b *pipeline.Batch) error {
 	for i := range b.Records {
 		if r := &b.Records[i]; r.Kind == pipeline.Hit {
-			key := offender{r.Jail, r.Addr}
-			w.lines[key] = append(w.lines[key], string(r.Line))
+			key := target{r.Jail, w.jails[r.Jail].Network(r.Addr)}
+			w.lines[key] = append(w.lines[key], offence{string(r.Line), r.Time, cmp.Or(r.Offences, r.Hits)})
 		}
 	}
 	for _, a := range b.Actions {
 		if a.Op != pipeline.Ban {
 			continue
 		}
-		lines := w.take(a)
+		lines, last := w.take(a)
+		key := target{a.Jail, a.Prefix}
+		end, banned := w.ends[key]
+		w.ends[key] = a.Until
+		if banned && (end.IsZero() || last.Before(end)) {
+			continue
+		}
 		over := !a.Until.IsZero() && !a.Until.After(w.clock)
-		if err := w.out.ban(a, over, lines[max(0, len(lines)-a.Hits):]); err != nil {
+		if err := w.out.ban(a, over, lines); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take returns the lines of all that a ban is for, and forgets them.
-func (w *witness) take(a pipeline.Action) (lines []string) {
-	if a.Prefix.IsSingleIP() {
-		key := offender{a.Jail, a.Prefix.Addr()}
-		lines = w.lines[key]
-		delete(w.lines, key)
-		return lines
+// take returns the lines that a ban is for, with the time of the last one, and forgets them and those before. The batch
+// may hold later ones.
+func (w *witness) take(a pipeline.Action) (lines []string, last time.Time) {
+	key := target{a.Jail, w.jails[a.Jail].Network(a.Prefix.Addr())}
+	all := w.lines[key]
+	n := 1 + slices.IndexFunc(all, func(o offence) bool { return o.count == a.Hits })
+	if n == 0 { // of neighbours: the line is another one's
+		return nil, w.clock
 	}
-	for key, some := range w.lines {
-		if key.jail == a.Jail && a.Prefix.Contains(key.addr) {
-			lines = append(lines, some...)
-			delete(w.lines, key)
-		}
+	for _, o := range all[max(0, n-a.Hits):n] {
+		lines, last = append(lines, o.line), o.at
 	}
-	return lines
+	w.lines[key] = all[n:]
+	return lines, last
 }
 
 // A tryReport is what `banpipe try` prints.
@@ -240,7 +259,11 @@ func (t *tryWords) ban(a pipeline.Action, over bool, lines []string) error {
 	if over {
 		end = ", over at " + a.Until.Format(time.RFC3339)
 	}
-	_, err := fmt.Fprintf(t.w, "\n%s %v by jail %s: %s%s, after\n", verb, control.Word(a.Prefix), a.Jail, a.Reason, end)
+	after := ", after"
+	if len(lines) == 0 {
+		after = ""
+	}
+	_, err := fmt.Fprintf(t.w, "\n%s %v by jail %s: %s%s%s\n", verb, control.Word(a.Prefix), a.Jail, a.Reason, end, after)
 	for _, l := range lines {
 		fmt.Fprintf(t.w, "  %s\n", plain(l))
 	}
