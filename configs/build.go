@@ -59,6 +59,7 @@ type Built struct {
 
 	foreign  *foreignLogs
 	programs *programs
+	frontier *frontier
 }
 
 // Foreign says, in sentences, which logs have never had a line of the kind that a jail's filter reads.
@@ -109,6 +110,7 @@ func Build(cfg *Config, opts BuildOptions) (*Built, error) {
 		Sources: b.sources(), Stages: b.stages(built.Counts), Outputs: b.outputs(),
 		Store: opts.Store, Now: opts.Now, Logger: opts.Logger,
 	}
+	built.frontier = b.frontier
 	return built, nil
 }
 
@@ -123,6 +125,7 @@ type builder struct {
 	warnings Errors
 	odd      *foreignLogs
 	programs *programs
+	frontier *frontier
 }
 
 // choose picks the jails to run.
@@ -196,6 +199,8 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 		}
 	}
 	p := b.programs
+	b.frontier = b.newFrontier(proxies)
+	clients := b.frontier.clients
 	watch := &matchers.ShapeWatch{Programs: p.of, Foreign: b.foreign}
 	workers := b.opts.Workers
 	if workers <= 0 {
@@ -212,12 +217,17 @@ func (b *builder) stages(counts *matchers.Counts) []pipeline.Stage {
 				if err := watch.Process(ctx, batch); err != nil {
 					return err
 				}
-				return match.Process(ctx, batch)
+				clients.Before(ctx, batch)
+				if err := match.Process(ctx, batch); err != nil {
+					return err
+				}
+				clients.After(ctx, batch)
+				return nil
 			})
 		}),
 		&matchers.Session{Programs: p.of},
 		&pipeline.Window{Jails: limits, Own: own, Now: b.opts.Now},
-		&pipeline.Decide{Jails: limits, Own: own, Proxies: proxies, Memory: time.Duration(b.cfg.History), Notice: b.notice(), Now: b.opts.Now, Logger: b.opts.Logger},
+		&pipeline.Decide{Jails: limits, Own: own, Proxies: b.frontier.proxies, Memory: time.Duration(b.cfg.History), Notice: b.notice(), Now: b.opts.Now, Logger: b.opts.Logger},
 	}
 	if slices.ContainsFunc(b.jails, func(j *Jail) bool { return j.Loaded.UseDNS == "yes" || j.Loaded.UseDNS == "warn" }) {
 		stages = slices.Insert(stages, 2, pipeline.Stage(&matchers.Names{Counts: counts, Now: b.opts.Now})) // between Match and Session

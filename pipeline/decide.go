@@ -21,7 +21,7 @@ import (
 type Decide struct {
 	Jails        map[string]Jail       // by name
 	Own          func() []netip.Prefix // this machine's addresses, gateways and resolvers; asked at every batch and ban, so it should remember; nil: none
-	Proxies      func() []Proxy        // what stands for others, beside each jail's Trusted; asked as often; nil: none
+	Proxies      func() []Proxy        // what stands for others, beside each jail's Trusted; asked at every batch; nil: none
 	MaxBans      int                   // live bans at most, the earliest end goes first; 0 means 1,000,000
 	Memory       time.Duration         // how long after its last ban an offender counts as one; 0 means 90 days
 	MaxOffenders int                   // that are remembered, some 200 bytes each, where a jail has an Escalation; 0 means 200,000
@@ -33,7 +33,8 @@ type Decide struct {
 	ignore   map[string]*prefixSet // by jail
 	trusted  map[string]*prefixSet // by jail, of those that trust anybody
 	own      []netip.Prefix        // as Own last said
-	proxies  []Proxy               // as Proxies last said
+	proxies  []Proxy               // as Proxies said at the last batch, and those of learned
+	learned  learned               // proxies that were found by watching
 	spared   spared                // proxies that went unbanned
 	first    firstStart            // what is held back
 	live     map[banKey]liveBan
@@ -112,8 +113,8 @@ func (d *Decide) init() {
 			d.trusted[name] = newPrefixSet(j.Trusted)
 		}
 	}
-	d.moved()
 	d.first.began = d.now()
+	d.moved(d.first.began)
 	d.repeats.init(d)
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()

@@ -130,7 +130,7 @@ func (d *Decide) expire(now time.Time) {
 }
 
 // Save implements Stateful: keys are banKey.bytes, values liveBan.encode; and those of passes, logins, offenders,
-// recidives and firstStart, which begin with a zero byte.
+// recidives, firstStart and learned, which begin with a zero byte.
 func (d *Decide) Save(full bool, put func(key, value []byte)) {
 	d.init()
 	d.pass.save(full, d.now(), put)
@@ -138,6 +138,7 @@ func (d *Decide) Save(full bool, put func(key, value []byte)) {
 	d.past.save(full, put)
 	d.repeats.save(full, put)
 	d.first.save(full, put)
+	d.learned.save(full, put)
 	if full {
 		for k, held := range d.live {
 			put(k.bytes(), held.encode())
@@ -179,6 +180,7 @@ func (d *Decide) Load(saved iter.Seq2[[]byte, []byte]) error {
 		}
 		d.enter(k, held)
 	}
+	d.moved(now) // what was learnt counts for what was saved, too
 	d.sift(now)
 	d.restore = true
 	return nil
@@ -197,6 +199,9 @@ func (d *Decide) loadOther(k, v []byte, now time.Time) (ours bool, err error) {
 	}
 	if !ours {
 		ours, err = d.loadFirst(k, v, now)
+	}
+	if !ours {
+		ours, err = d.learned.load(k, v)
 	}
 	return ours, err
 }

@@ -17,6 +17,8 @@ type Proxy struct {
 	Prefix netip.Prefix
 	Jails  []string // that never ban it; nil: all
 	Why    string   // for people: "is in the network of the bridge docker0"
+
+	Learned bool // it was found by watching: a later run believes in it until it has seen for itself, for a day
 }
 
 // Shields reports whether jail must not ban p for the proxy's sake. A jail of no configuration, as that of a ban by
@@ -53,11 +55,9 @@ func (d *Decide) trusts(a Action) error {
 // proxy says that a prefix is, or holds, something that stands for others, or this machine; nil if it does not.
 func (d *Decide) proxy(a Action) error {
 	j, known := d.Jails[a.Jail]
-	if d.Proxies != nil {
-		for _, x := range d.Proxies() {
-			if x.Shields(a.Jail, known, a.Prefix) {
-				return &proxyError{x.Prefix, x.Why}
-			}
+	for _, x := range d.proxies {
+		if x.Shields(a.Jail, known, a.Prefix) {
+			return &proxyError{x.Prefix, x.Why}
 		}
 	}
 	if d.Own != nil && !j.BanSelf {
@@ -72,7 +72,7 @@ func (d *Decide) proxy(a Action) error {
 
 // follow lifts the bans that hold what has become this machine's own, or a proxy, since the last time.
 func (d *Decide) follow(b *Batch, now time.Time) {
-	if !d.moved() {
+	if !d.moved(now) {
 		return
 	}
 	for k, held := range d.live {
@@ -84,7 +84,7 @@ func (d *Decide) follow(b *Batch, now time.Time) {
 }
 
 // moved reports whether Own or Proxies say something else than when it was last called.
-func (d *Decide) moved() bool {
+func (d *Decide) moved(now time.Time) bool {
 	var own []netip.Prefix
 	var proxies []Proxy
 	if d.Own != nil {
@@ -93,6 +93,7 @@ func (d *Decide) moved() bool {
 	if d.Proxies != nil {
 		proxies = d.Proxies()
 	}
+	proxies = d.learned.merge(proxies, now)
 	same := slices.Equal(own, d.own) && slices.EqualFunc(proxies, d.proxies, func(x, y Proxy) bool { return x.Prefix == y.Prefix })
 	d.own, d.proxies = own, proxies
 	return !same

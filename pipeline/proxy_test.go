@@ -172,3 +172,81 @@ func TestNewlyOwn(t *testing.T) {
 		}
 	}
 }
+
+// A proxy that was found by watching is known to the next run, until it has seen for itself or a day has passed.
+func TestLearned(t *testing.T) {
+	now, said := t0, []Proxy(nil)
+	saved := map[string][]byte{}
+	next := func() *Decide {
+		t.Helper()
+		d := &Decide{
+			Jails: map[string]Jail{"web": {MaxRetry: 1}, "sshd": {MaxRetry: 1}},
+			Now:   func() time.Time { return now }, Proxies: func() []Proxy { return said },
+		}
+		if err := d.Load(func(yield func(k, v []byte) bool) {
+			for k, v := range saved {
+				if !yield([]byte(k), v) {
+					return
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	save := func(d *Decide, full bool) {
+		if full {
+			clear(saved)
+		}
+		d.Save(full, func(k, v []byte) {
+			if saved[string(k)] = v; v == nil {
+				delete(saved, string(k))
+			}
+		})
+	}
+	bans := func(d *Decide, jail string) bool {
+		t.Helper()
+		return strings.Contains(strings.Join(decide(t, d, &Batch{Records: []Record{offence(jail, "10.0.0.2", 1, now)}}), ";"), "ban 10.0.0.2/32 "+jail)
+	}
+	held := []Proxy{{Prefix: netip.MustParsePrefix("10.0.0.2/32"), Jails: []string{"web", "other"}, Why: "has most lines", Learned: true}}
+	bridge := []Proxy{{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Why: "bridge"}}
+
+	d := next()
+	said = append(held, bridge...)
+	if bans(d, "web") || !bans(d, "sshd") {
+		t.Error("held: want it spared in its jails, and only there")
+	}
+	save(d, false)
+	if len(saved) != 2 {
+		t.Errorf("got %d keys, want the proxy that was learnt and the ban in sshd", len(saved))
+	}
+	save(d, true)
+	said = bridge
+	d = next()
+	if bans(d, "web") || len(d.Spared()) != 1 || d.Spared()[0].Why != "has most lines" {
+		t.Errorf("the next run: got %v spared, want it spared for what was learnt", d.Spared())
+	}
+	said = held
+	bans(d, "web")
+	said = nil
+	if !bans(d, "web") {
+		t.Error("seen, and no longer said: want it banned")
+	}
+	save(next(), false)
+	now = now.Add(25 * time.Hour)
+	d = next()
+	if !bans(d, "web") {
+		t.Error("a day later: want it banned")
+	}
+	save(d, false)
+	for k := range saved {
+		if strings.HasPrefix(k, learnedPrefix) {
+			t.Errorf("got %q in the state, want it forgotten", k)
+		}
+	}
+	for _, damaged := range []string{"", "x", string(banKey{"", netip.MustParsePrefix("10.0.0.2/32")}.bytes())} {
+		if _, err := d.learned.load([]byte(learnedPrefix+damaged), nil); err == nil {
+			t.Errorf("%q: got no error", damaged)
+		}
+	}
+}

@@ -237,6 +237,7 @@ func (s *service) warnings() []string {
 	}
 	all = append(all, now.built.Waiting()...)
 	all = append(all, now.built.Foreign()...)
+	all = append(all, now.built.Proxied()...)
 	if n := now.built.Counts.OddDates.Load(); n > 0 {
 		all = append(all, fmt.Sprintf("%d offences had a date more than a minute off when they were written, and were counted as of then: a log in another time zone? logtimezone in the jail cures it", n))
 	}

@@ -1,0 +1,95 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/banpipe/banpipe/matchers"
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// webShapes are the shapes of the logs of web servers and what runs behind them: where one of them names a proxy, the
+// others do.
+var webShapes = [...]string{"access", "nginx", "nginx-error", "apache-error", "python", "json"}
+
+// whyHeld is why an address that has most lines of a log is not banned.
+const whyHeld = "has more than half of the lines of %s, and most of them are no offences: a proxy, whose clients the log does not name"
+
+// A frontier is what stands for others before this machine: the bridges of its containers, and the proxies that
+// logs name in place of clients.
+type frontier struct {
+	bridges func() []pipeline.Proxy // nil: none
+	clients *matchers.Clients
+	web     []string // the jails that must not ban a proxy
+	trusted map[string][]netip.Prefix
+
+	mu    sync.Mutex // guards the rest
+	held  []matchers.Held
+	inner []pipeline.Proxy // of held
+}
+
+// newFrontier watches the logs that the programs are for.
+func (b *builder) newFrontier(bridges func() []pipeline.Proxy) *frontier {
+	f := &frontier{bridges: bridges, clients: &matchers.Clients{Programs: b.programs.of, Changed: b.proxied}, trusted: b.trusted}
+	for _, j := range b.jails {
+		if slices.Contains(webShapes[:], j.Loaded.Shape) {
+			f.web = append(f.web, j.Name)
+		}
+	}
+	return f
+}
+
+// proxied logs that an address is taken for a proxy, or no longer.
+func (b *builder) proxied(source string, addr netip.Addr, held bool) {
+	switch {
+	case b.opts.Logger == nil || b.frontier.meant(addr):
+	case held:
+		b.opts.Logger.Warn("most lines of a log are of one address, and most of those are no offences: it is taken for a proxy, and not banned",
+			zap.String("source", source), zap.Stringer("addr", addr), zap.String("cure", pipeline.Spared{Addr: addr}.Cure()),
+			zap.String("if_meant", fmt.Sprintf(`trusted_proxies = ["%v"]`, addr)))
+	default:
+		b.opts.Logger.Warn("an address is no longer taken for a proxy", zap.String("source", source), zap.Stringer("addr", addr))
+	}
+}
+
+// meant reports whether every jail of the web trusts an address: then there is nothing to say.
+func (f *frontier) meant(addr netip.Addr) bool {
+	return !slices.ContainsFunc(f.web, func(jail string) bool {
+		return !slices.ContainsFunc(f.trusted[jail], func(p netip.Prefix) bool { return p.Contains(addr) })
+	})
+}
+
+// proxies is pipeline.Decide.Proxies.
+func (f *frontier) proxies() []pipeline.Proxy {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if held := f.clients.Held(); !slices.Equal(held, f.held) {
+		f.held, f.inner = held, nil
+		for _, h := range held {
+			f.inner = append(f.inner, pipeline.Proxy{Prefix: host(h.Addr), Jails: f.web, Why: fmt.Sprintf(whyHeld, h.Source), Learned: true})
+		}
+	}
+	if f.bridges == nil {
+		return f.inner
+	}
+	if len(f.inner) == 0 {
+		return f.bridges()
+	}
+	return slices.Concat(f.bridges(), f.inner)
+}
+
+// Proxied says, in sentences, which addresses are taken for proxies, and what cures it.
+func (b *Built) Proxied() (all []string) {
+	for _, h := range b.frontier.clients.Held() {
+		if b.frontier.meant(h.Addr) {
+			continue
+		}
+		all = append(all, fmt.Sprintf("%v "+whyHeld+". It is not banned, and those who offend through it go free. What cures it: %s. If it is meant: trusted_proxies",
+			h.Addr, h.Source, pipeline.Spared{Addr: h.Addr}.Cure()))
+	}
+	return all
+}

@@ -1,0 +1,211 @@
+package matchers
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/banpipe/banpipe/pipeline"
+)
+
+// When the log of a web server is taken to name a proxy in place of its clients: an address has more than half of the lines,
+// of so many at least, and all but so many hundredths of its lines are no offences. A lone scanner has most lines of a
+// quiet log, too, but most of them are offences; he could only hide among ten times as many visits, and would be told
+// of all the same. An address of a private network in front of a web server is rarely a visitor.
+const (
+	proxyLines, proxyHits               = 1000, 10
+	privateProxyLines, privateProxyHits = 250, 50
+	clientMemory                        = 16384 // lines after which what was counted is halved
+	clientStays                         = 16    // lines that an address must have been chosen for to be worth reading it
+)
+
+// accessShapes are the shapes of logs with a line for every request, whose lines name the client in the first or second
+// word.
+var accessShapes = []string{"access", "nginx", "python"}
+
+// Clients counts who a web server's log says its clients are, and so finds a proxy that hides them. It sees every line before
+// Match and its offences behind it: Before and After are called for the same batch, around Match, by any number of
+// workers. Of each source it remembers one address, the only one that can have more than half of the lines (Boyer and Moore's
+// majority vote): a line costs some nanoseconds and allocates nothing.
+type Clients struct {
+	Programs func(source string) *Program // as Match has it
+	Changed  func(source string, addr netip.Addr, held bool)
+
+	held    atomic.Pointer[[]Held]
+	mu      sync.Mutex
+	sources map[string]*client // nil: not a web server's log
+}
+
+// Held is an address that has most lines of a log, and that is no attacker.
+type Held struct {
+	Source string
+	Addr   netip.Addr
+}
+
+// A client is the address of a source that may have most of its lines.
+type client struct {
+	text               [64]byte // as the log has it
+	size               int
+	addr               netip.Addr // zero if text is none, or not yet read
+	votes              int        // lines of it, less those of others
+	lines, total, hits int        // of it, of all, and of it that are offences, since it was chosen; halved now and then
+	held               bool
+}
+
+// Before counts the lines of a batch.
+func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
+	if len(b.Records) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.source(b.Source)
+	if k == nil {
+		return
+	}
+	for i := range b.Records {
+		k.count(clientField(&b.Records[i]), func() { c.change(b.Source, k, false) })
+	}
+}
+
+// After counts its offences.
+func (c *Clients) After(_ context.Context, b *pipeline.Batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.sources[b.Source]
+	if k == nil || !k.addr.IsValid() {
+		return
+	}
+	var last *byte // a line that offends in two jails is one
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Kind == pipeline.Hit && r.Addr == k.addr && len(r.Line) > 0 && &r.Line[0] != last {
+			last = &r.Line[0]
+			k.hits++
+		}
+	}
+	if held := k.isProxy(); held != k.held {
+		c.change(b.Source, k, held)
+	}
+}
+
+// Held lists the proxies. It may be called at any time; the slice is the same while nothing changes.
+func (c *Clients) Held() []Held {
+	if all := c.held.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// source is what is known of one; nil if it is no web server's log.
+func (c *Clients) source(name string) *client {
+	k, known := c.sources[name]
+	if known {
+		return k
+	}
+	if c.sources == nil {
+		c.sources = map[string]*client{}
+	}
+	if p := c.Programs(name); p != nil && slices.ContainsFunc(p.jails, func(j *jail) bool { return slices.Contains(accessShapes, j.filter.Shape) }) {
+		k = &client{}
+	}
+	c.sources[name] = k
+	return k
+}
+
+func (c *Clients) change(source string, k *client, held bool) {
+	if k.held == held {
+		return
+	}
+	k.held = held
+	var all []Held
+	for name, k := range c.sources {
+		if k != nil && k.held {
+			all = append(all, Held{name, k.addr})
+		}
+	}
+	slices.SortFunc(all, func(a, b Held) int { return bytes.Compare([]byte(a.Source), []byte(b.Source)) })
+	c.held.Store(&all)
+	c.Changed(source, k.addr, held)
+}
+
+// count takes a line of the address that is written so; of nobody if it is empty. lost is called before another one is chosen.
+func (k *client) count(text []byte, lost func()) {
+	k.total++
+	switch {
+	case len(text) > 0 && bytes.Equal(text, k.text[:k.size]):
+		k.lines++
+		k.votes = min(k.votes+1, clientMemory/4)
+	case k.votes > 0 || len(text) == 0 || len(text) > len(k.text):
+		k.votes = max(0, k.votes-1)
+	default:
+		lost()
+		*k = client{size: copy(k.text[:], text), votes: 1, lines: 1, total: 1, text: k.text}
+	}
+	if k.total == clientStays {
+		k.addr, _ = parseHost(k.text[:k.size])
+	}
+	if k.total >= clientMemory {
+		k.lines, k.total, k.hits = k.lines/2, k.total/2, k.hits/2
+	}
+}
+
+// isProxy is the verdict. Once it is one, it takes more to be none.
+func (k *client) isProxy() bool {
+	lines, hits := proxyLines, proxyHits
+	if k.addr.IsPrivate() || k.addr.IsLoopback() {
+		lines, hits = privateProxyLines, privateProxyHits
+	}
+	if k.held {
+		hits += (100 - hits) / 2
+	}
+	return k.addr.IsValid() && k.total >= lines && 2*k.lines > k.total && 100*k.hits < hits*k.lines
+}
+
+// clientField is the client of a line: the first word behind a date that it begins with, or the second one where
+// that is no address (a virtual host, a level), less its port; empty if neither is one. What a client wrote stands further back.
+func clientField(r *pipeline.Record) []byte {
+	line := r.Line
+	if d := r.Date; d.Len() > 0 && d.Start <= 1 {
+		line = line[d.End:]
+	}
+	for range 2 {
+		line = bytes.TrimLeft(line, " ")
+		end := bytes.IndexByte(line, ' ')
+		if end < 0 {
+			return nil
+		}
+		if word := addrWord(line[:end]); word != nil {
+			return word
+		}
+		line = line[end:]
+	}
+	return nil
+}
+
+// addrWord is an address at the beginning of a word that ends with it or with its port; nil if there is none.
+func addrWord(word []byte) []byte {
+	colons, dots := 0, 0
+	for i, c := range word {
+		switch {
+		case c == ':':
+			colons++
+		case c == '.':
+			dots++
+		case !isHex(c) && !(c == '[' && i == 0) && !(c == ']' && word[0] == '['):
+			return nil
+		}
+	}
+	switch {
+	case len(word) > 0 && word[0] == '[': // [2001:db8::7]:443
+		return word[:bytes.IndexByte(word, ']')+1]
+	case dots == 3 && colons == 1: // 192.0.2.7:443
+		return word[:bytes.IndexByte(word, ':')]
+	case dots == 3 && colons == 0, colons > 1:
+		return word
+	}
+	return nil
+}
