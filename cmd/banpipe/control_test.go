@@ -270,7 +270,6 @@ func TestWithoutService(t *testing.T) {
 	s.holds("ban4", "192.0.2.7", false)
 	write(t, s.config, "nonsense = [")
 	s.says("198.51.100.0/24 ", "list")
-	s.configure("")
 	if out, code := s.verb("flush"); code != 0 || !strings.Contains(out, "removed table inet banpipe") {
 		t.Errorf("flush: exit code %d, got %s", code, out)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -49,7 +50,7 @@ func flush(cmd *cobra.Command, f *verbFlags) error {
 	cfg, err := load(f.config)
 	broken := err != nil
 	if broken {
-		if f.config != "" {
+		if f.config != "" && errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		// A broken configuration must not keep anybody locked out.
