@@ -16,11 +16,13 @@ var mayImport = map[string][]string{
 	"pipeline/store":        {"pipeline"},
 	"pipeline/control":      {"pipeline"},
 	"sources":               {"pipeline"},
-	"matchers":              {"pipeline"},
+	"matchers":              {"pipeline", "matchers/dfa"},
+	"matchers/dfa":          {},
+	"matchers/logtest":      {"pipeline", "matchers", "matchers/dfa"},
 	"sinks":                 {"pipeline"},
-	"configs":               {"pipeline", "pipeline/store", "sources", "matchers", "sinks"},
-	"configs/fail2ban":      {"configs", "pipeline", "pipeline/store", "sources", "matchers", "sinks"},
-	"cmd/banpipe":           {"configs", "configs/fail2ban", "pipeline", "pipeline/store", "pipeline/control", "sources", "matchers", "sinks"},
+	"configs":               {"pipeline", "pipeline/store", "sources", "matchers", "matchers/dfa", "sinks"},
+	"configs/fail2ban":      {"configs", "pipeline", "pipeline/store", "sources", "matchers", "matchers/dfa", "sinks"},
+	"cmd/banpipe":           {"configs", "configs/fail2ban", "pipeline", "pipeline/store", "pipeline/control", "sources", "matchers", "matchers/dfa", "sinks"},
 }
 
 // belongsTo says which one package may import a library.
