@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 
@@ -33,8 +30,11 @@ address, --by-day by day and jail.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{"limit": {strconv.Itoa(limit)}}
-			if top || byDay {
-				query.Set("limit", "10000")
+			switch {
+			case top:
+				query.Set("count", "addr")
+			case byDay:
+				query.Set("count", "day")
 			}
 			ago, err := seconds(since)
 			if err != nil {
@@ -53,17 +53,9 @@ address, --by-day by day and jail.`,
 			if err := f.client().get(cmd.Context(), "/v1/history?"+query.Encode(), &h); err != nil {
 				return err
 			}
-			if (top || byDay) && len(h.Events) == 10_000 {
-				fmt.Fprintln(cmd.ErrOrStderr(), "banpipe: only the last 10,000 events are counted: --since or --jail narrows them")
-			}
 			out := cmd.OutOrStdout()
-			switch {
-			case top:
-				return printCounts(out, f.json, limit, count(h, func(e control.Event) string { return address(e.Prefix) }))
-			case byDay:
-				return printCounts(out, f.json, limit, count(h, func(e control.Event) string {
-					return e.Time.Local().Format("2006-01-02") + " " + plain(e.Jail)
-				}))
+			if top || byDay {
+				return printCounts(out, f.json, h.Counts)
 			}
 			for _, e := range h.Events {
 				if f.json {
@@ -88,37 +80,16 @@ address, --by-day by day and jail.`,
 	return cmd
 }
 
-// A tally is how many bans something has.
-type tally struct {
-	Key  string `json:"key"`
-	Bans int    `json:"bans"`
-}
-
-// count counts bans; the most come first.
-func count(h control.History, key func(control.Event) string) (all []tally) {
-	n := make(map[string]int)
-	for _, e := range h.Events {
-		if e.Op == "ban" && !e.Observe {
-			n[key(e)]++
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(n)) {
-		all = append(all, tally{k, n[k]})
-	}
-	slices.SortStableFunc(all, func(a, b tally) int { return cmp.Compare(b.Bans, a.Bans) })
-	return all
-}
-
-func printCounts(out io.Writer, asJSON bool, limit int, all []tally) error {
+func printCounts(out io.Writer, asJSON bool, all []control.Count) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, t := range all[:min(len(all), limit)] {
+	for _, t := range all {
 		if asJSON {
 			if err := json.NewEncoder(out).Encode(t); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintf(w, "%d\t%s\n", t.Bans, t.Key)
+		fmt.Fprintf(w, "%d\t%s\n", t.Bans, plain(t.Key))
 	}
 	return w.Flush()
 }

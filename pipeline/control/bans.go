@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -190,54 +189,6 @@ func (h *Handler) saves(p *pipeline.Pipeline, addr netip.Addr) []string {
 func about(e pipeline.Event, p netip.Prefix) bool {
 	q := e.Action.Prefix
 	return q.IsValid() && q.Bits() <= p.Bits() && q.Contains(p.Addr())
-}
-
-// history answers GET /v1/history: since=SECONDS ago, addr, jail and limit narrow it.
-func (h *Handler) history(r *http.Request) (any, error) {
-	if h.History == nil {
-		return nil, errNotHere
-	}
-	since, limit := time.Time{}, 1000
-	var prefix netip.Prefix
-	var err error
-	if s := r.FormValue("since"); s != "" {
-		ago, err := strconv.ParseFloat(s, 64)
-		if err != nil || ago < 0 || ago > 1e9 {
-			return nil, bad("since %q: want a number of seconds", s)
-		}
-		since = h.now().Add(-time.Duration(ago * float64(time.Second)))
-	}
-	if s := r.FormValue("limit"); s != "" {
-		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxHistory {
-			return nil, bad("limit %q: want a number from 1 to %d", s, maxHistory)
-		}
-	}
-	if s := r.FormValue("addr"); s != "" {
-		if prefix, err = ParsePrefix(s); err != nil {
-			return nil, bad("addr: %w", err)
-		}
-	}
-	jail, now := r.FormValue("jail"), h.now()
-	var ring []Event // the youngest, from next on
-	next := 0
-	for e, err := range h.History(since) {
-		if err == nil {
-			err = r.Context().Err()
-		}
-		if err != nil {
-			return nil, err
-		}
-		if jail != "" && e.Action.Jail != jail || prefix.IsValid() && !about(e, prefix) {
-			continue
-		}
-		if len(ring) < limit {
-			ring = append(ring, newEvent(e, now))
-			continue
-		}
-		ring[next] = newEvent(e, now)
-		next = (next + 1) % limit
-	}
-	return History{Events: append(append([]Event{}, ring[next:]...), ring[:next]...)}, nil
 }
 
 var _ http.Handler = (*Handler)(nil)

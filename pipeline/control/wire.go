@@ -116,9 +116,16 @@ type Event struct {
 	Lines []string `json:"lines,omitempty"` // that led to it, oldest first; hostile: escape them
 }
 
-// History answers GET /v1/history: the youngest events that were asked for, oldest first.
+// History answers GET /v1/history: the youngest events that were asked for, oldest first; or how many bans there were.
 type History struct {
 	Events []Event `json:"events"`
+	Counts []Count `json:"counts,omitempty"` // if it was asked for, the most first
+}
+
+// A Count is how many bans something has.
+type Count struct {
+	Key  string `json:"key"` // an address or a network, or a day and a jail: "2026-11-22 sshd"
+	Bans int    `json:"bans"`
 }
 
 // A Why answers GET /v1/why.
