@@ -17,6 +17,7 @@ type Batch struct {
 	Cursor  []byte // where the source stands behind the last record; nil if it cannot say
 	Live    bool   // the source was at its end: the lines have just been written
 	Backlog bool   // it was never read before, and has not been at its end since: lines from before the first start
+	Gone    bool   // what Source names is gone for good behind the last record: its cursor is forgotten
 	Records []Record
 	Actions []Action
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"math/rand/v2"
@@ -351,4 +352,46 @@ func TestHistory(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
+}
+
+// A departing source reads a line of a log, says that it is gone, and reads another log.
+type departing struct{ read int }
+
+func (d *departing) Name() string { return "logs" }
+
+func (d *departing) Read(_ context.Context, b *Batch) error {
+	d.read++
+	switch d.read {
+	case 1:
+		b.Source, b.Cursor = "old", append(b.Cursor, "end"...)
+		b.Append([]byte("0"), t0)
+	case 2:
+		b.Source, b.Gone = "old", true
+	case 3:
+		b.Source, b.Cursor = "new", append(b.Cursor, "end"...)
+		b.Append([]byte("1"), t0)
+	default:
+		return io.EOF
+	}
+	return nil
+}
+
+// The cursor of a log that is gone is deleted from the store, one saved by an earlier run too.
+func TestCursorOfALogThatIsGone(t *testing.T) {
+	store := &MemStore{}
+	store.Commit(t.Context(), &Checkpoint{Changes: []Change{{Owner: Cursors, Key: []byte("old"), Value: []byte("earlier")}}})
+	p := &Pipeline{Sources: []Source{&departing{}}, Store: store}
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	store.Load(Cursors, func(saved iter.Seq2[[]byte, []byte]) error {
+		for k, v := range saved {
+			got[string(k)] = string(v)
+		}
+		return nil
+	})
+	if len(got) != 1 || got["new"] != "end" {
+		t.Errorf("got cursors %q, want that of the new log alone", got)
+	}
 }

@@ -29,13 +29,8 @@ func (r *run) finish(work context.Context, in <-chan *Batch) {
 		}
 		r.stats().worked(b, time.Now)
 		r.act(b.Actions)
-		if len(b.Cursor) > 0 {
-			c := r.cursors[b.Source]
-			if c == nil {
-				c = &cursor{}
-				r.cursors[b.Source] = c
-			}
-			c.at, c.changed = append(c.at[:0], b.Cursor...), true
+		if len(b.Cursor) > 0 || b.Gone {
+			r.moveCursor(b)
 		}
 		if b.mark != nil {
 			r.save(b.mark, b.fails)
@@ -44,10 +39,25 @@ func (r *run) finish(work context.Context, in <-chan *Batch) {
 	}
 }
 
+// moveCursor notes where a source stands.
+func (r *run) moveCursor(b *Batch) {
+	c := r.cursors[b.Source]
+	if c == nil {
+		c = &cursor{}
+		r.cursors[b.Source] = c
+	}
+	c.at, c.changed, c.gone = append(c.at[:0], b.Cursor...), true, b.Gone
+}
+
 func (r *run) save(c *checkpoint, fails []error) {
 	put := c.put(Cursors)
 	for name, cur := range r.cursors {
-		if r.Store != nil && (c.Full || cur.changed) {
+		switch {
+		case r.Store == nil:
+		case cur.gone:
+			put([]byte(name), nil)
+			delete(r.cursors, name)
+		case c.Full || cur.changed:
 			put([]byte(name), cur.at)
 			cur.changed = false
 		}

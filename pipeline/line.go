@@ -27,7 +27,7 @@ func (r *run) read(reading, work context.Context, s Source, out chan<- *Batch) {
 		if len(b.Records) > 0 || reading.Err() == nil {
 			r.stats().read(s.Name(), b, failure(err), time.Now())
 		}
-		if len(b.Records) == 0 && len(b.Cursor) == 0 {
+		if len(b.Records) == 0 && len(b.Cursor) == 0 && !b.Gone {
 			r.put(b)
 		} else if !send(work, out, b) {
 			return

@@ -14,7 +14,8 @@ import (
 // It never waits for a second line. io.EOF ends the source; after any other error it is called again,
 // after a wait. It returns soon after ctx is done; lines that it had taken and not delivered go to the
 // next Read. A batch with a Cursor and no lines says where the source stands before the first one,
-// or, if it is Live, that all that was there before has been read. Read is called by one goroutine at a time and does not keep b.
+// or, if it is Live, that all that was there before has been read; one that is Gone, that nothing more comes
+// of b.Source. Read is called by one goroutine at a time and does not keep b.
 type Source interface {
 	Name() string // "file:/var/log/auth.log", "journal", "stdin": in logs, metrics and saved state
 	Read(ctx context.Context, b *Batch) error

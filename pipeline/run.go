@@ -49,6 +49,7 @@ type run struct {
 type cursor struct {
 	at      []byte
 	changed bool
+	gone    bool // the next checkpoint deletes it
 }
 
 // An order is one call of Do.

@@ -32,6 +32,7 @@ type FilesOptions struct {
 
 	MaxLine int           // the longest line in bytes, the rest is dropped; 0 means 64 KiB
 	Linger  time.Duration // how long a file that was rotated away must be quiet before it is closed; 0 means 30 s
+	Forget  time.Duration // how long the place in a file that is gone is remembered; 0 means 90 days
 	Once    bool          // every file is read to its end as it is, then Read returns io.EOF
 
 	Logger *zap.Logger      // nil means no logs
@@ -50,6 +51,7 @@ type Files struct {
 	now     func() time.Time
 	maxLine int
 	linger  time.Duration
+	forget  time.Duration
 
 	wake    chan struct{} // something is in the queue; capacity 1
 	left    time.Time     // when Read last returned lines; owned by Read
@@ -65,6 +67,7 @@ type Files struct {
 	globs   []string          // those in opt.Paths
 	named   map[string]bool   // the paths in opt.Paths that are not globs
 	cursors map[string]cursor // by path; what Resume was given
+	gone    []string          // paths of which no batch has said yet that their cursors are of no use any more
 	resumed time.Time         // when the newest of them was made; zero if there is none
 }
 
@@ -73,7 +76,7 @@ var _ pipeline.Resumer = (*Files)(nil)
 // NewFiles makes a source of the files that opt names. Nothing is opened before the first Read.
 func NewFiles(opt FilesOptions) *Files {
 	f := &Files{
-		opt: opt, log: opt.Logger, now: opt.Now, maxLine: opt.MaxLine, linger: opt.Linger,
+		opt: opt, log: opt.Logger, now: opt.Now, maxLine: opt.MaxLine, linger: opt.Linger, forget: opt.Forget,
 		wake:  make(chan struct{}, 1),
 		files: map[string]*follower{},
 		named: map[string]bool{},
@@ -89,6 +92,9 @@ func NewFiles(opt FilesOptions) *Files {
 	}
 	if f.linger <= 0 {
 		f.linger = 30 * time.Second
+	}
+	if f.forget <= 0 {
+		f.forget = 90 * 24 * time.Hour
 	}
 	for _, path := range opt.Paths {
 		if isGlob(path) {
@@ -143,6 +149,11 @@ func (f *Files) take(b *pipeline.Batch) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.begin()
+	if n := len(f.gone); n > 0 {
+		b.Source, b.Gone = "file:"+f.gone[n-1], true
+		f.gone = f.gone[:n-1]
+		return true
+	}
 	first := len(b.Records)
 	for len(f.queue) > 0 {
 		fl := f.queue[0]
@@ -230,14 +241,24 @@ func (f *Files) scan() {
 }
 
 // drop forgets the paths that a glob meant once and at which nothing is left: a log with a date in its
-// name.
+// name. A file that is only out of sight, since its file system is not mounted, is not among them.
 func (f *Files) drop() {
 	for path, fl := range f.files {
 		if !f.named[path] && !fl.queued && fl.pending == nil && fl.cur == nil && len(fl.gens) == 0 {
 			if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 				delete(f.files, path)
+				f.leaveBehind(path)
 			}
 		}
+	}
+}
+
+// leaveBehind has the cursor of a path forgotten.
+func (f *Files) leaveBehind(path string) {
+	f.gone = append(f.gone, path)
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 

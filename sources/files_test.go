@@ -75,7 +75,9 @@ func (f *followed) lines(n int, d time.Duration) (got []string) {
 		if err := f.Read(ctx, &b); err != nil {
 			break
 		}
-		f.last[b.Source] = b.Cursor
+		if f.last[b.Source] = b.Cursor; b.Gone {
+			delete(f.last, b.Source)
+		}
 		name := strings.TrimPrefix(b.Source, "file:"+f.dir+"/")
 		for _, r := range b.Records {
 			cut := ""
@@ -183,6 +185,38 @@ func TestFilesAreFollowedOverATruncation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of a log that was truncated lately what nobody has asked for yet is kept, too.
+func TestFilesAreReadAheadWhereTheyAreTruncated(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart})
+	f.append("log", "one\n")
+	f.wants("log: one")
+	write(t, f.path("log"), "2\n")
+	f.wants("log: 2")
+	f.append("log", "three\nfour\nhal")
+	if fl := f.files[f.path("log")]; !fl.hasten(f.buf, f.now()) || fl.hasten(f.buf, f.now().Add(time.Minute)) {
+		t.Error("it is not read ahead, or for ever")
+	}
+	write(t, f.path("log"), "five\n")
+	f.wants("log: three", "log: four", "log: five")
+	if got := f.Stats()[0].Lost; got != 2 {
+		t.Errorf("got %v times counted as lost, want 2", got)
+	}
+}
+
+// A file that is rotated away may have been quiet for long: its writer writes to it until it is told.
+func TestFilesWaitForAQuietWriter(t *testing.T) {
+	now := time.Now()
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart, Now: func() time.Time { return now }})
+	f.append("log", "one\n")
+	f.wants("log: one")
+	now = now.Add(time.Hour)
+	f.rename("log", "log.1")
+	f.append("log", "two\n")
+	f.wants("log: two")
+	f.append("log.1", "three, late\n")
+	f.wants("log: three, late")
 }
 
 func TestFilesFollowLiveGlobs(t *testing.T) {
@@ -383,12 +417,40 @@ func TestFilesForgetWhatIsGone(t *testing.T) {
 	f.append("app-2.log", "two\n")
 	f.wants("app-1.log: one", "app-2.log: two")
 	check(os.Remove(f.path("app-1.log")))
-	for deadline := time.Now().Add(5 * time.Second); len(f.Stats()) > 1; {
+	for deadline := time.Now().Add(5 * time.Second); len(f.Stats()) > 1 || len(f.last) > 1; {
 		if time.Now().After(deadline) {
 			t.Fatalf("got %v, want app-2.log alone", f.Stats())
 		}
 		f.lines(1, 100*time.Millisecond)
 	}
+	if f.last["file:"+f.path("app-1.log")] != nil || f.last["file:"+f.path("app-2.log")] == nil {
+		t.Errorf("got cursors %q, want that of app-2.log alone", f.last)
+	}
 	f.append("app-1.log", "three\n")
 	f.wants("app-1.log: three")
+}
+
+// The cursor of a file that was deleted while nobody looked is kept for a while: it may be on a file system that is not
+// mounted.
+func TestFilesForgetWhatIsGoneForLong(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"app-*.log", "log"}, From: fromStart})
+	f.append("app-1.log", "one\n")
+	f.append("log", "two\n")
+	f.wants("app-1.log: one", "log: two")
+	f.rename("app-1.log", "elsewhere")
+	f.restart()
+	f.append("log", "three\n")
+	f.wants("log: three")
+	f.rename("elsewhere", "app-1.log")
+	f.append("app-1.log", "four\n")
+	f.wants("app-1.log: four")
+
+	f.rename("app-1.log", "elsewhere")
+	f.opt.Forget = time.Nanosecond
+	f.restart()
+	f.append("log", "five\n")
+	f.wants("log: five")
+	if f.last["file:"+f.path("app-1.log")] != nil || f.last["file:"+f.path("log")] == nil {
+		t.Errorf("got cursors %q, want that of log alone", f.last)
+	}
 }

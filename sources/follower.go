@@ -31,6 +31,7 @@ type follower struct {
 	listed time.Time         // when their folder had changed, as of then
 	began  time.Time         // when they were last listed
 	cost   time.Duration     // and how long that took: in a folder of many thousands it is done seldom
+	hasty  time.Time         // until then it is read ahead
 	other  fileID            // the file at path that is not to be read here: another path's rotated one
 
 	pending *cursor // where to go on; nil once that is done, or where there is none
@@ -59,6 +60,11 @@ func (fl *follower) read(b *pipeline.Batch, f *Files, now time.Time) (more, live
 		g, n := fl.gens[i], len(b.Records)
 		err := g.read(b, f.buf, f.maxLine, now)
 		if errors.Is(err, errTruncated) {
+			rescued := g.rescue(b, f.maxLine, now)
+			live = live && (g.live || n == len(b.Records))
+			if !rescued {
+				return true, live
+			}
 			fl.truncated(f, g, now)
 			i-- // logrotate's copy stands in its place, or itself, to be begun anew
 			continue

@@ -37,20 +37,22 @@ func idOf(info fs.FileInfo) fileID {
 
 // A generation is one file behind a path: the one that is there now, or one that was rotated away and
 // whose writer may not know yet. Everything that a checkpoint must know of it is here: it is read at an
-// offset, nothing is kept of what was read and not delivered.
+// offset, and nothing is kept of what was read and not delivered, but for a file that is truncated now and
+// again: see readAhead.
 type generation struct {
-	file *os.File
-	id   fileID
-	off  int64 // all before it is delivered
-	skip bool  // off is in a line that was too long
-	tail []byte
-	head head
-	copy bool // logrotate's copy of a file that was then truncated: an unfinished line goes on elsewhere
+	file  *os.File
+	id    fileID
+	off   int64 // all before it is delivered
+	skip  bool  // off is in a line that was too long
+	tail  []byte
+	ahead []byte // what is at off, as far as it was read ahead
+	head  head
+	copy  bool // logrotate's copy of a file that was then truncated: an unfinished line goes on elsewhere
 
 	live    bool      // its end was reached once: what comes now has just been written
 	atEnd   bool      // the last read came to the end
 	part    int       // bytes of an unfinished line behind off, at the last read
-	changed time.Time // when it last grew, or was opened
+	changed time.Time // when it last grew, was opened, or was rotated away
 	wd      int32     // its inotify watch; 0 if none
 }
 
@@ -98,6 +100,9 @@ func (g *generation) read(b *pipeline.Batch, buf []byte, limit int, now time.Tim
 			return errTruncated
 		}
 		data := buf[kept:n]
+		if !g.holdsAhead(data, n < len(buf)) {
+			return errTruncated
+		}
 		if g.off == 0 && bytes.HasPrefix(data, utf8BOM) {
 			g.advance(buf[:len(utf8BOM)], len(utf8BOM))
 			continue
@@ -138,6 +143,7 @@ func (g *generation) advance(seen []byte, n int) {
 	}
 	g.head.extend(g.off, seen[len(seen)-n:])
 	g.off += int64(n)
+	g.ahead = slices.Delete(g.ahead, 0, min(n, len(g.ahead)))
 	g.tail = append(g.tail[:0], seen[max(0, len(seen)-tailLen):]...)
 }
 
@@ -148,14 +154,14 @@ func (g *generation) jump() {
 	if err != nil || data <= g.off {
 		return
 	}
-	g.off = data
+	g.off, g.ahead = data, nil
 	g.tail = append(g.tail[:0], make([]byte, tailLen)...)
 }
 
 // restart begins the file anew.
 func (g *generation) restart() {
 	g.off, g.skip, g.part, g.atEnd = 0, false, 0, false
-	g.tail, g.head = nil, head{}
+	g.tail, g.ahead, g.head = nil, nil, head{}
 }
 
 // known is what tells the file from others.

@@ -135,13 +135,16 @@ func (fl *follower) holds(id fileID) bool {
 
 // isUnread reports whether a file begins like one that is still to be read from its beginning.
 func (fl *follower) isUnread(g *generation) bool {
-	return slices.ContainsFunc(fl.gens, func(own *generation) bool { return own.off == 0 && sameBegin(own.file, g.file) })
+	return slices.ContainsFunc(fl.gens, func(own *generation) bool {
+		begin := own.begin()
+		return own.off == 0 && (sameBegin(own.file, g.file) || begin.tells() && begin.begins(g.file))
+	})
 }
 
 // isCopy reports whether a file begins like one that is or was read here.
 func (fl *follower) isCopy(g *generation) bool {
 	for _, own := range fl.gens {
-		if k := own.known(); k.head.tells() && k.head.begins(g.file) {
+		if begin := own.begin(); own.off > 0 && begin.tells() && begin.begins(g.file) {
 			return true
 		}
 	}

@@ -15,7 +15,10 @@ import (
 	"github.com/banpipe/banpipe/pipeline"
 )
 
-var modelSeed = flag.Uint64("seed", 1, "seed of the model test")
+var (
+	modelSeed = flag.Uint64("seed", 1, "seed of the model test")
+	modelCase = flag.Int("case", -1, "the one case of the model test to run")
+)
 
 // Random sequences of what writers, logrotate and the power supply do, against an oracle that knows which
 // lines must come, once each, and which nobody could have read.
@@ -28,6 +31,9 @@ func TestFilesAgainstTheModel(t *testing.T) {
 		cases = 20
 	}
 	for i := range cases {
+		if *modelCase >= 0 && i != *modelCase {
+			continue
+		}
 		m := newModel(t, *modelSeed, uint64(i))
 		for range 10 + m.rand.IntN(40) {
 			m.step()
@@ -117,6 +123,8 @@ func (m *model) step() {
 		m.compress()
 	case n < 93:
 		m.wait()
+	case n < 95:
+		m.ahead()
 	default:
 		m.kill()
 	}
@@ -229,6 +237,9 @@ func (m *model) change() {
 func (m *model) create() {
 	m.link++
 	check(os.WriteFile(m.real(), nil, 0o644))
+	info, err := os.Stat(m.real())
+	check(err)
+	m.files[idOf(info)] = newModelFile()
 }
 
 func (m *model) real() string { return fmt.Sprintf("%s-%d", m.path, 20260100+m.link) }
@@ -250,6 +261,9 @@ func (m *model) rotate() {
 		if m.rand.IntN(2) == 0 {
 			m.op("create")
 			check(os.WriteFile(m.path, nil, 0o644))
+			info, err := os.Stat(m.path)
+			check(err)
+			m.files[idOf(info)] = newModelFile()
 		}
 	}
 	if m.rand.IntN(2) == 0 {
@@ -374,6 +388,16 @@ func (m *model) wait() {
 	m.look()
 	m.now = m.now.Add(time.Hour)
 	m.look()
+}
+
+// ahead has the source read ahead, as it does where files are truncated.
+func (m *model) ahead() {
+	m.op("read ahead")
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	for _, fl := range m.f.files {
+		fl.hasten(m.f.buf, fl.hasty.Add(-1))
+	}
 }
 
 // start makes a source that goes on at the saved cursors.

@@ -31,11 +31,24 @@ func (f *Files) Resume(cursors map[string][]byte) {
 			f.log.Warn("reading starts as if there were no cursor", zap.String("path", path), zap.Error(err))
 			continue
 		}
+		if f.isOld(path, c.at) {
+			f.gone = append(f.gone, path)
+			continue
+		}
 		f.cursors[path] = c
 		if c.at.After(f.resumed) {
 			f.resumed = c.at
 		}
 	}
+}
+
+// isOld reports whether nothing is at the path that a cursor of the time at is for, and has not been for long.
+func (f *Files) isOld(path string, at time.Time) bool {
+	if time.Since(at) < f.forget { // the clock that cursors are stamped with
+		return false
+	}
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // restore opens the files that the cursor speaks of, and those that it cannot know. Where nothing is at

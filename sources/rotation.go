@@ -18,7 +18,7 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 	}
 	info, err := os.Stat(fl.path)
 	if err != nil {
-		fl.cur = nil // it stays among gens, until it is deleted and quiet
+		fl.leave(now) // it stays among gens, until it is deleted and quiet
 		if !errors.Is(err, fs.ErrNotExist) {
 			fl.note(f.log, err)
 		}
@@ -31,7 +31,8 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 	if fl.cur == nil && fl.other == id {
 		return false
 	}
-	fl.cur, fl.other = nil, fileID{}
+	fl.leave(now)
+	fl.other = fileID{}
 	fl.resolve()
 	if i := slices.IndexFunc(fl.gens, func(g *generation) bool { return g.id == id }); i >= 0 {
 		fl.cur = fl.gens[i] // moved away and back
@@ -64,6 +65,15 @@ func (fl *follower) look(f *Files, now time.Time) bool {
 	fl.add(f, g)
 	fl.cur = g
 	return true
+}
+
+// leave notes that the current generation is no longer at the path. Its writer may not know yet, however long it
+// has been quiet.
+func (fl *follower) leave(now time.Time) {
+	if fl.cur != nil {
+		fl.cur.changed = now
+	}
+	fl.cur = nil
 }
 
 // openFile opens a file, unless too many are open.

@@ -13,6 +13,7 @@ import (
 func (fl *follower) truncated(f *Files, g *generation, now time.Time) {
 	f.log.Debug("file was truncated", zap.String("path", fl.path), zap.Int64("offset", g.off))
 	fl.stats.Lost++
+	fl.hasty = now.Add(aheadFor)
 	if g.copy { // somebody needs the room: what was unread is gone
 		size, _ := g.status()
 		g.copy = g.seek(size) == nil

@@ -12,7 +12,7 @@ import (
 const (
 	tick     = time.Second            // every path is looked at, for what no event has told
 	tickPoll = 100 * time.Millisecond // the same where there is no inotify
-	merge    = 500 * time.Microsecond // what happens within it is handled together
+	merge    = time.Millisecond       // what happens within it is handled together; Go's runtime makes no shorter pauses
 )
 
 // startWatch starts the watching goroutine unless it runs. It ends with ctx.
@@ -55,8 +55,9 @@ func (f *Files) watchAll(ctx context.Context) {
 				continue
 			}
 			if events := f.kick.wait(ctx, wait, buf); len(events) > 0 {
-				f.handle(events)
-				pause(ctx, merge)
+				if !f.handle(events) {
+					pause(ctx, merge)
+				}
 			}
 		}
 		f.mu.Lock()
@@ -96,19 +97,21 @@ func (f *Files) scanAll() {
 	}
 }
 
-// handle gives the files that have grown a turn and looks at the paths whose name has changed.
-func (f *Files) handle(events []event) {
+// handle gives the files that have grown a turn and looks at the paths whose name has changed. It reports
+// whether one of them must be read without delay.
+func (f *Files) handle(events []event) (hasty bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range events {
 		if e.lost {
 			f.scanAll()
-			return
+			return false
 		}
 	}
 	now := f.now()
 	for _, e := range events {
 		for _, fl := range f.kick.grown[e.wd] {
+			hasty = fl.hasten(f.buf, now) || hasty
 			f.enqueue(fl)
 		}
 		if e.gone {
@@ -118,6 +121,7 @@ func (f *Files) handle(events []event) {
 			f.renamed(filepath.Join(dir, e.name), now)
 		}
 	}
+	return hasty
 }
 
 // renamed looks at the followed paths that the name is a part of, and at all that a glob means if it means
