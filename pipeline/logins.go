@@ -47,13 +47,15 @@ func word(p netip.Prefix) string {
 	return p.String()
 }
 
-// add notes a login and reports whether it protects somebody who was not protected before.
+// add notes a login and reports whether it still protects.
 func (l *logins) add(k banKey, at, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := l.seen[k]
-	if now.Sub(at) >= LoginAge || at.Unix() <= old {
+	if now.Sub(at) >= LoginAge {
 		return false
+	}
+	if at.Unix() <= l.seen[k] {
+		return true
 	}
 	if l.seen == nil {
 		l.seen = make(map[banKey]int64)
@@ -64,7 +66,7 @@ func (l *logins) add(k banKey, at, now time.Time) bool {
 	if len(l.seen) > maxLogins {
 		l.thin()
 	}
-	return !fresh(old, now)
+	return true
 }
 
 func fresh(unix int64, now time.Time) bool { return now.Sub(time.Unix(unix, 0)) < LoginAge }
