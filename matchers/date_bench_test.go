@@ -45,18 +45,20 @@ func benchFinder(b *testing.B, pattern string) *Finder {
 // deferred before the loop.
 func cpuTime(b *testing.B) func() {
 	runtime.LockOSThread()
-	used := func() int64 {
-		var t unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-			b.Fatal(err)
-		}
-		return t.Nano()
-	}
-	from := used()
+	from := threadTime(b)
 	return func() {
-		b.ReportMetric(float64(used()-from)/float64(b.N), "cpu-ns/op")
+		b.ReportMetric(float64(threadTime(b)-from)/float64(b.N), "cpu-ns/op")
 		runtime.UnlockOSThread()
 	}
+}
+
+// threadTime is what the thread has used, in nanoseconds.
+func threadTime(b *testing.B) int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return t.Nano()
 }
 
 // BenchmarkNewDates compiles datepatterns.

@@ -2,17 +2,19 @@ package dfa
 
 // What a Scanner may take is bounded:
 //
-//	memory   states of 8 MiB, shared by its parts. A part whose cache is full forgets all its states but
-//	         those in which its lanes are, and goes on.
-//	time     a state costs some thousand times what a step does. So each must pay for itself: a part
-//	         that makes more than one for 2 KiB of text thrashes, and is split (split.go).
+//	memory   its parts share 8 MiB for their states. When these are full, the part that has the most
+//	         forgets all but those in which its lanes are, and goes on.
+//	time     a state costs some thousand times what a step does, so each must pay for itself. A part may
+//	         make 10,000 while it meets its lines, and then one for every 2 KiB of text; a part that wants
+//	         more thrashes, and is split (split.go).
 //
 // However hostile rules and lines are, the time stays linear in the length of the lines.
 const (
-	maxCache = 8 << 20
-	maxParts = 64
-	minCache = maxCache / maxParts
-	perState = 2 << 10 // symbols
+	maxCache  = 8 << 20 // bytes
+	maxParts  = 64
+	perState  = 2 << 10 // symbols
+	maxCredit = 10_000  // states
+	minCredit = 1_000
 )
 
 // limit is the size of all caches together.
@@ -25,17 +27,39 @@ func (s *Scanner) limit() int {
 
 // room makes sure that one more state may be made. It returns false if the part should rather be split.
 func (p *part) room() bool {
-	size := p.cache.size()
-	if size > p.limit/4 && p.steps < p.built*perState && !p.opt.noSplit {
+	earned := p.steps / perState
+	p.steps -= earned * perState
+	p.credit = min(p.credit+earned, p.most) - 1
+	if p.credit < 0 && !p.of.set.opt.noSplit {
 		p.thrashed = true
 		return false
 	}
-	if size > p.limit || p.opt.rows > 0 && len(p.cache.states) > p.opt.rows {
+	if rows := p.of.set.opt.rows; rows > 0 && len(p.cache.states) > rows {
 		p.flush()
+	} else if p.of.size() > p.of.limit() {
+		p.of.largest().flush()
 	}
-	p.built++
 	p.stats.States++
 	return true
+}
+
+// size is what the states of all parts take, in bytes.
+func (s *Scanner) size() int {
+	total := 0
+	for _, p := range s.parts {
+		total += p.cache.size()
+	}
+	return total
+}
+
+func (s *Scanner) largest() *part {
+	largest := s.parts[0]
+	for _, p := range s.parts {
+		if p.cache.size() > largest.cache.size() {
+			largest = p
+		}
+	}
+	return largest
 }
 
 // flush empties the cache, but for the states in which the lanes are.
@@ -59,8 +83,6 @@ func (p *part) flush() {
 		}
 	}
 	p.stats.Flushes++
-	p.stats.Steps += p.steps
-	p.steps, p.built = 0, 0
 }
 
 // restore is the row of a state whose matches were noted.

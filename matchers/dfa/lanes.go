@@ -40,7 +40,7 @@ func (p *part) lockstep() {
 		}
 		l0.row, l1.row, l2.row, l3.row = r0, r1, r2, r3
 		l0.text, l1.text, l2.text, l3.text = l0.text[i:], l1.text[i:], l2.text[i:], l3.text[i:]
-		p.steps += laneCount * i
+		p.step(laneCount * i)
 		for k := range p.lanes {
 			l := &p.lanes[k]
 			if len(l.text) > 0 && p.cache.table[l.row+uint32(ascii[l.text[0]])]&slow == 0 {

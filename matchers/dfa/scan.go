@@ -10,16 +10,16 @@ import "unicode/utf8"
 //
 // A line that nothing can match any more is not read on: most leave after a few bytes.
 type part struct {
+	of    *Scanner
 	cache *cache
-	limit int // bytes
-	opt   *Options
-	hits  *hits
-	stats Stats
 	lanes [laneCount]lane
 	work  work
+	stats Stats
 
-	steps, built int  // since the cache was empty
-	thrashed     bool // the part is to be split: what is left of work was not done
+	steps    int  // that have not earned a state yet
+	credit   int  // states that may be made
+	most     int  // that credit may come to
+	thrashed bool // the part is to be split: what is left of work was not done
 }
 
 // A lane is a line on its way through the table.
@@ -60,7 +60,7 @@ func (p *part) take(l *lane) bool {
 
 // scan does the work. It returns false if the part is to be split; what was not done is then in p.work.
 func (p *part) scan() bool {
-	if !p.opt.oneLane {
+	if !p.of.set.opt.oneLane {
 		p.lockstep()
 	}
 	for i := range p.lanes {
@@ -95,9 +95,14 @@ func (p *part) run(l *lane) {
 			row = cell
 		}
 		l.text, l.row = text[i:], row
-		p.steps += i
+		p.step(i)
 		p.advance(l)
 	}
+}
+
+func (p *part) step(n int) {
+	p.steps += n
+	p.stats.Steps += n
 }
 
 // advance takes a lane over what the table alone cannot: the end of a piece, or a symbol whose cell is marked.
@@ -158,7 +163,7 @@ func (p *part) symbol(l *lane) int {
 // enter takes a lane over a symbol and notes what has matched. It returns false where nothing can match any
 // more, or where the part is to be split.
 func (p *part) enter(l *lane, symbol int) bool {
-	p.steps++
+	p.step(1)
 	cell := p.cache.table[l.row+uint32(symbol)]
 	if cell == unknown {
 		if !p.room() {
@@ -177,7 +182,7 @@ func (p *part) arrive(l *lane, cell uint32) bool {
 	}
 	s := p.cache.state(l.row)
 	for _, rule := range p.cache.of(s.matched) {
-		p.hits.add(l.line, rule)
+		p.of.hits.add(l.line, rule)
 	}
 	return !s.dead
 }

@@ -1,6 +1,7 @@
 package dfa
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"regexp/syntax"
@@ -28,6 +29,7 @@ type Options struct {
 	oneLane bool // no lockstep: the slow twin
 	noSplit bool // a part that thrashes stays as it is
 	rows    int  // states of a part; 0 means as many as fit in Cache
+	credit  int  // states that a part may make at first; 0 means 10,000
 }
 
 // A Line is a text in two pieces, as it is left when its date was cut out. The rules see both as one, with a
@@ -78,7 +80,7 @@ type Stats struct {
 func (s *Set) NewScanner() *Scanner {
 	sc := &Scanner{set: s, hits: hits{words: (len(s.exprs) + 63) / 64}, seed: maphash.String(maphash.MakeSeed(), "")}
 	for _, g := range s.groups {
-		sc.parts = append(sc.parts, sc.newPart(g, max(sc.limit()/len(s.groups), minCache)))
+		sc.parts = append(sc.parts, sc.newPart(g, cmp.Or(s.opt.credit, maxCredit)))
 	}
 	return sc
 }
@@ -111,12 +113,16 @@ func (s *Scanner) Stats() Stats {
 	all := s.stats
 	all.Alone = len(s.alone)
 	for _, p := range s.parts {
-		all.Steps += p.stats.Steps + p.steps
-		all.States += p.stats.States
-		all.Flushes += p.stats.Flushes
-		all.Visits += p.cache.visits
+		all.add(p)
 	}
 	return all
+}
+
+func (s *Stats) add(p *part) {
+	s.Steps += p.stats.Steps
+	s.States += p.stats.States
+	s.Flushes += p.stats.Flushes
+	s.Visits += p.cache.visits
 }
 
 // Alone lists the rules that have left the automata.

@@ -94,6 +94,6 @@ func FuzzFlush(f *testing.F) {
 func FuzzSplit(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, seed uint64, text []byte) {
-		alike(t, seed, text, Options{}, Options{Cache: 1})
+		alike(t, seed, text, Options{}, Options{credit: -1})
 	})
 }

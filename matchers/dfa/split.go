@@ -8,8 +8,8 @@ import (
 // The states of rules that may begin anywhere and have .* in them multiply: foo.*bar with nine others like
 // it has one for each choice of what was seen so far. Apart they add up:
 //
-//	at first   anchored and harmless rules together, the others by four
-//	a part that thrashes     ─►  two parts with half its rules and half its cache
+//	at first                 all together; if more than four multiply, these apart by four
+//	a part that thrashes     ─►  those that multiply apart from the others, else two halves
 //	a rule that thrashes     ─►  package regexp, line by line
 //	more than 64 parts       ─►  package regexp for all rules of the last one
 //
@@ -18,26 +18,38 @@ import (
 // grouped is which rules are together at first.
 func (s *Set) grouped() [][]int {
 	const together = 4
-	var groups [][]int
-	var tame, floating []int
-	for i, re := range s.exprs {
-		if !anchored(re) && wild(re) {
-			floating = append(floating, i)
-		} else {
-			tame = append(tame, i)
-		}
+	var all []int
+	for i := range s.exprs {
+		all = append(all, i)
 	}
+	tame, wild := s.byKind(all)
+	if len(wild) <= together {
+		tame, wild = all, nil
+	}
+	var groups [][]int
 	if len(tame) > 0 {
 		groups = append(groups, tame)
 	}
-	for g := range slices.Chunk(floating, together) {
+	for g := range slices.Chunk(wild, together) {
 		groups = append(groups, g)
 	}
 	return groups
 }
 
-func (s *Scanner) newPart(n *nfa, limit int) *part {
-	p := &part{cache: newCache(n, s.seed), limit: limit, opt: &s.set.opt, hits: &s.hits}
+// byKind tells the rules whose states multiply from the others.
+func (s *Set) byKind(rules []int) (tame, multiply []int) {
+	for _, r := range rules {
+		if !anchored(s.exprs[r]) && wild(s.exprs[r]) {
+			multiply = append(multiply, r)
+		} else {
+			tame = append(tame, r)
+		}
+	}
+	return tame, multiply
+}
+
+func (s *Scanner) newPart(n *nfa, credit int) *part {
+	p := &part{of: s, cache: newCache(n, s.seed), credit: credit, most: credit}
 	for i := range p.lanes {
 		p.lanes[i].line = none
 	}
@@ -47,10 +59,7 @@ func (s *Scanner) newPart(n *nfa, limit int) *part {
 // split puts two parts in the place of part i, or none.
 func (s *Scanner) split(i int) {
 	p := s.parts[i]
-	s.stats.Steps += p.stats.Steps + p.steps
-	s.stats.States += p.stats.States
-	s.stats.Flushes += p.stats.Flushes
-	s.stats.Visits += p.cache.visits
+	s.stats.add(p)
 	rules := p.cache.nfa.rules
 	if len(rules) == 1 || len(s.parts) >= maxParts {
 		for _, r := range rules {
@@ -60,9 +69,13 @@ func (s *Scanner) split(i int) {
 		return
 	}
 	s.stats.Splits++
+	left, right := s.set.byKind(rules)
+	if len(left) == 0 || len(right) == 0 {
+		left, right = rules[:len(rules)/2], rules[len(rules)/2:]
+	}
 	var halves [2]*part
-	for h, half := range [...][]int{rules[:len(rules)/2], rules[len(rules)/2:]} {
-		halves[h] = s.newPart(newNFA(s.set.exprs, half), max(p.limit/2, minCache))
+	for h, half := range [...][]int{left, right} {
+		halves[h] = s.newPart(newNFA(s.set.exprs, half), max(p.most/2, min(p.most, minCredit)))
 		halves[h].work = work{lines: p.work.lines, next: p.work.next, again: slices.Clone(p.work.again)}
 	}
 	s.parts = slices.Replace(s.parts, i, i+1, halves[:]...)
