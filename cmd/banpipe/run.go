@@ -60,17 +60,7 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	var trial *trialFile
-	if !f.dryRun && !f.once {
-		var before *configs.Config
-		if before, trial, err = onTrial(cfg); err != nil {
-			log.Error("configuration", zap.Error(err))
-		}
-		if before != nil {
-			log.Warn("the configuration was not confirmed in time: the one before runs", zap.String("config", cfg.Path))
-			cfg, trial = before, nil
-		}
-	}
+	cfg, trial := f.settle(cfg, log)
 	opts := configs.BuildOptions{
 		Jails: f.jails, Once: f.once, DryRun: f.dryRun, JSON: f.json, Out: cmd.OutOrStdout(), Now: now, Logger: log,
 	}
@@ -79,10 +69,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	}
 	var state *store.Store
 	if !f.dryRun {
-		state, err = store.Open(filepath.Join(cfg.StateDir, "banpipe.db"), store.Options{
+		if state, err = store.Open(filepath.Join(cfg.StateDir, "banpipe.db"), store.Options{
 			History: time.Duration(cfg.History), Now: now, Logger: log.Named("store"),
-		})
-		if err != nil {
+		}); err != nil {
 			return err
 		}
 		defer state.Close()
@@ -129,16 +118,37 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 	if err != nil || f.dryRun {
 		return err
 	}
+	sayStopped(built, log)
+	return nil
+}
+
+// settle says which configuration runs: the one before, if what is in the files was on trial, and its time is up.
+func (f *runFlags) settle(cfg *configs.Config, log *zap.Logger) (*configs.Config, *trialFile) {
+	if f.dryRun || f.once {
+		return cfg, nil
+	}
+	before, trial, err := onTrial(cfg)
+	if err != nil {
+		log.Error("configuration", zap.Error(err))
+	}
+	if before == nil {
+		return cfg, trial
+	}
+	log.Warn("the configuration was not confirmed in time: the one before runs", zap.String("config", cfg.Path))
+	return before, nil
+}
+
+// sayStopped says how many bans stay, and how to lift them.
+func sayStopped(built *configs.Built, log *zap.Logger) {
 	live := 0
 	for _, j := range built.Snapshot().Jails {
 		live += j.Live
 	}
 	if timed := timed(built); len(timed) > 0 {
 		log.Info("stopped: bans stay; those of some back ends end only when banpipe runs again; banpipe flush lifts all", zap.Int("bans", live), zap.Strings("no_end_by_themselves", timed))
-		return nil
+		return
 	}
 	log.Info("stopped: bans stay in the kernel and end by themselves; banpipe flush lifts them", zap.Int("bans", live))
-	return nil
 }
 
 // timed are the sinks whose bans banpipe has to end.
