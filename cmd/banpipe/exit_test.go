@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/banpipe/banpipe/configs"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -54,6 +56,16 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 		}
 		if cmd.Flags().Lookup("json") == nil {
 			t.Errorf("%s: want --json", cmd.Name())
+		}
+	}
+}
+
+// Every shipped filter passes its own samples, by the verb that a user calls.
+func TestShippedFiltersPass(t *testing.T) {
+	for _, name := range configs.ShippedFilters() {
+		var out, err bytes.Buffer
+		if code := execute([]string{"test", name}, strings.NewReader(""), &out, &err); code != 0 || !strings.Contains(out.String(), "samples are as they should be") {
+			t.Errorf("banpipe test %s: exit code %d\n%s%s", name, code, &out, &err)
 		}
 	}
 }
