@@ -101,6 +101,7 @@ func handOver(old, to *configs.Built) {
 }
 
 func (s *service) switchTo(ctx context.Context, to *running) error {
+	s.emptying.Wait() // the new one may use again what is being emptied
 	h := &handover{to: to, answer: make(chan error, 1)}
 	select {
 	case s.next <- h:

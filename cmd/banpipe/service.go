@@ -42,6 +42,7 @@ type service struct {
 	trial    *trialFile
 	confirms atomic.Pointer[time.Time] // until when the configuration is on trial
 	revert   *time.Timer
+	emptying sync.WaitGroup // back ends that no jail uses any more
 }
 
 // A running is a configuration and what was built of it.
@@ -70,6 +71,7 @@ func (s *service) run(ctx context.Context) error {
 	stop := s.serve()
 	defer stop()
 	defer s.onHangup(ctx)()
+	defer s.emptying.Wait()
 	for {
 		running, cancel := context.WithCancel(ctx)
 		built := s.now.Load().built
@@ -87,6 +89,9 @@ func (s *service) run(ctx context.Context) error {
 		if err == nil && to != nil && ctx.Err() == nil {
 			closeSinks(built)
 			handOver(built, to.to.built)
+			if dropped := droppedBackEnds(built, to.to.built); len(dropped) > 0 {
+				s.emptying.Go(func() { s.empty(dropped) })
+			}
 			s.now.Store(to.to)
 			to.answer <- nil
 			continue
