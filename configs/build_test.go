@@ -249,13 +249,13 @@ banaction = ["other", "nftables"]
 				netip.MustParsePrefix("192.0.2.99/32"), netip.MustParsePrefix("192.0.2.98/32"),
 			},
 			Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32"), netip.MustParsePrefix("192.0.2.99/32"), netip.MustParsePrefix("192.0.2.98/32")},
-			Prefix4: 32, Prefix6: 64, MaxBansPerMinute: 600, ProtectLogins: true,
+			Prefix4: 32, Prefix6: 64, MaxBansPerMinute: 2000, ProtectLogins: true,
 		},
 		"ufw": {
 			MaxRetry: 10, Distinct: true, FindTime: time.Hour, BanTime: -1, MaxTracked: 100_000,
 			Ignore:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 			Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32")},
-			Prefix4: 32, Prefix6: 64, MaxBansPerMinute: 600, ProtectLogins: true,
+			Prefix4: 32, Prefix6: 64, MaxBansPerMinute: 2000, ProtectLogins: true,
 		},
 	}
 	if !reflect.DeepEqual(window.Jails, want) || !reflect.DeepEqual(decide.Jails, want) {

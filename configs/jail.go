@@ -79,6 +79,11 @@ type Jail struct {
 	at   *value // the jail's table, for mistakes found later; nil for a shipped one
 }
 
+// maxBansPerMinute is more than a botnet of any size can cause at an sshd with its defaults, since a ban takes a guess at least: of
+// n connections that have not logged in MaxStartups 10:30:100 refuses the share 0.3 + 0.7*(n-10)/90, and a guess takes some
+// 2.5 s (pam_unix's delay is 2 s). At 200 connections a second that makes 80 at once and 1,900 guesses a minute.
+const maxBansPerMinute = 2000
+
 func defaultJail() Jail {
 	return Jail{
 		MaxRetry:   5,
@@ -95,7 +100,7 @@ func defaultJail() Jail {
 
 		Prefix4:          32,
 		Prefix6:          64,
-		MaxBansPerMinute: 600,
+		MaxBansPerMinute: maxBansPerMinute,
 		ProtectLogins:    true,
 	}
 }

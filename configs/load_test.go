@@ -86,7 +86,7 @@ func TestLoadExample(t *testing.T) {
 		MaxRetry:     3, FindTime: Duration(24 * time.Hour), BanTime: Duration(24 * time.Hour), MaxTracked: 100_000,
 		IgnoreIP: List{"127.0.0.0/8", "::1", "192.168.0.0/16"}, Trusted: List{}, IgnoreSelf: true,
 		Port: Ports{{First: 22, Last: 22}}, BanAction: List{"nftables"}, Enforce: true, Counts: "lines",
-		BanTimeFactor: 1, Prefix4: 32, Prefix6: 64, Aggregate: Aggregate{V4: 24}, MaxBansPerMinute: 600, ProtectLogins: true,
+		BanTimeFactor: 1, Prefix4: 32, Prefix6: 64, Aggregate: Aggregate{V4: 24}, MaxBansPerMinute: 2000, ProtectLogins: true,
 	}
 	got := *sshd
 	got.Loaded, got.at = nil, nil
