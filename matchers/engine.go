@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/banpipe/banpipe/matchers/dfa"
-	"github.com/banpipe/banpipe/pipeline"
 )
 
 // A Matcher runs a Program: one per goroutine, with caches of its own.
@@ -21,10 +20,10 @@ type Matcher struct {
 	groups  []group
 	found   match
 
-	scanners []*dfa.Scanner // by view; nil until its first line
+	scanners []*dfa.Scanner // by reading; nil until its first line
 	lines    []dfa.Line
 	selected *selected // of the jail that judges
-	bits     []uint64  // of the line: the rules in the view's set that fit; nil if no set has seen it
+	bits     []uint64  // of the line: the rules in the reading's set that fit; nil if no set has seen it
 	captures captures
 
 	reference bool                              // try rule after rule with regexp: what the others are held to
@@ -34,26 +33,17 @@ type Matcher struct {
 
 // NewMatcher makes a Matcher for p.
 func (p *Program) NewMatcher() *Matcher {
-	return &Matcher{program: p, selected: &selected{}, scanners: make([]*dfa.Scanner, len(p.views))}
+	return &Matcher{program: p, selected: &selected{}, scanners: make([]*dfa.Scanner, len(p.readings))}
 }
 
-// A text is a line as the rules of a view see it: without its date, so in two pieces.
-type text struct {
-	line       int // index of the record
-	date       pipeline.Span
-	head, tail []byte
-	cut        bool // the end of the line is missing
-	json       bool // head is made of JSON, whose date is a field's
-}
-
-// match judges lines for all jails of a view. It calls report for each line and jail that a failregex
+// match judges lines for all jails of a reading. It calls report for each line and jail that a failregex
 // matches and no ignoreregex does, jail by jail for each line.
-func (m *Matcher) match(v *view, lines []text, report func(*match)) {
+func (m *Matcher) match(rd *reading, lines []text, report func(*match)) {
 	if m.reference {
-		m.matchAll(v, lines, report)
+		m.matchAll(rd, lines, report)
 		return
 	}
-	rules, s := v.selection(), m.scanner(v)
+	rules, s := rd.selection(), m.scanner(rd)
 	m.lines = m.lines[:0]
 	for i := range lines {
 		m.lines = append(m.lines, lines[i].pieces())
@@ -68,8 +58,10 @@ func (m *Matcher) match(v *view, lines []text, report func(*match)) {
 		m.join(&lines[i])
 		m.bits = s.Rules(i)
 		rules.each(m.bits, func(jail int) {
-			m.selected = &rules.jails[jail]
-			m.report(v.jails[jail], &lines[i], report)
+			if j := rd.jails[jail]; rd.serves(j, &lines[i]) {
+				m.selected = &rules.jails[jail]
+				m.report(j, &lines[i], report)
+			}
 		})
 	}
 	m.bits = nil
@@ -78,11 +70,13 @@ func (m *Matcher) match(v *view, lines []text, report func(*match)) {
 }
 
 // matchAll is match without a set.
-func (m *Matcher) matchAll(v *view, lines []text, report func(*match)) {
+func (m *Matcher) matchAll(rd *reading, lines []text, report func(*match)) {
 	for i := range lines {
 		m.join(&lines[i])
-		for _, j := range v.jails {
-			m.report(j, &lines[i], report)
+		for _, j := range rd.jails {
+			if rd.serves(j, &lines[i]) {
+				m.report(j, &lines[i], report)
+			}
 		}
 	}
 }
@@ -93,12 +87,12 @@ func (m *Matcher) report(j *jail, of *text, report func(*match)) {
 	}
 }
 
-// scanner is what runs the set of a view.
-func (m *Matcher) scanner(v *view) *dfa.Scanner {
-	if m.scanners[v.index] == nil {
-		m.scanners[v.index] = v.selection().set.NewScanner()
+// scanner is what runs the set of a reading.
+func (m *Matcher) scanner(rd *reading) *dfa.Scanner {
+	if m.scanners[rd.index] == nil {
+		m.scanners[rd.index] = rd.selection().set.NewScanner()
 	}
-	return m.scanners[v.index]
+	return m.scanners[rd.index]
 }
 
 // join puts the pieces of a line together. The newline behind it is what fail2ban's rules see too; where

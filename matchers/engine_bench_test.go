@@ -110,18 +110,18 @@ func matchBatches(m *Matcher, finders []*Finder, batches []*pipeline.Batch) (lin
 	var texts []text
 	var made []byte
 	for _, b := range batches {
-		for i, v := range m.program.views {
+		for _, rd := range m.program.readings {
 			texts, made = texts[:0], made[:0]
 			for n := range b.Records {
-				if t, ok := v.text(&b.Records[n], b.Records[n].Date, &made); ok {
+				if t, ok, _ := rd.text(&b.Records[n], b.Records[n].Date, &made); ok {
 					t.line = n
 					texts = append(texts, t)
 				}
 			}
-			m.match(v, texts, func(found *match) {
+			m.match(rd, texts, func(found *match) {
 				if addr, _ := found.host(); addr.IsValid() {
 					r := &b.Records[found.of.line]
-					_, _ = finders[i].Time(r.Line, r.Date, r.Time)
+					_, _ = finders[found.jail.view.index].Time(r.Line, r.Date, r.Time)
 					hits++
 				}
 			})

@@ -2,6 +2,7 @@ package matchers
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -176,11 +177,32 @@ func (g *filterMaker) jails() []JailFilter {
 		for range g.IntN(4) {
 			f.IgnoreRegex = append(f.IgnoreRegex, Rule{Regex: g.rule(false)})
 		}
+		g.form(&f)
 		j := inJail(fmt.Sprint("j", i), f)
+		if g.IntN(3) == 0 {
+			j.Location = time.FixedZone("x", 3600)
+		}
 		j.Distinct = []string{"", "", "user"}[g.IntN(3)]
 		jails = append(jails, j)
 	}
 	return jails
+}
+
+// form is how a filter takes lines apart, so that there are several views.
+func (g *filterMaker) form(f *Filter) {
+	switch g.IntN(8) {
+	case 0, 1:
+		f.Format, f.Text = "json|plain", []string{"m"}
+	case 2:
+		f.Format, f.Text = "json|plain", []string{"u", "m"}
+	case 3:
+		f.Format, f.Text = "json", []string{"m"}
+	case 4:
+		f.Format, f.Text = "ufw", []string{"src", "dpt"}
+	}
+	if g.IntN(4) == 0 {
+		f.DatePattern = []string{`%H:%M:%S`}
+	}
 }
 
 func (g *filterMaker) prefix() string {
@@ -232,6 +254,16 @@ func (g *filterMaker) records() []pipeline.Record {
 		line := []byte(around.before + text + around.behind)
 		for range g.IntN(3) {
 			line = damage(g.Rand, line)
+		}
+		switch g.IntN(10) {
+		case 0, 1:
+			if text, err := json.Marshal(string(line)); err == nil {
+				line = fmt.Appendf(nil, `{"m":%s,"u":"foo"}`, text)
+			}
+		case 2:
+			line = fmt.Appendf(nil, "h kernel: [1.5] [UFW BLOCK] IN=eth0 OUT= SRC=192.0.2.5 DST=192.0.2.6 PROTO=TCP SPT=1 DPT=22 SYN %s", line)
+		case 3:
+			line = append([]byte("2026-11-22 07:00:00 "), line...)
 		}
 		lines = append(lines, string(line))
 	}

@@ -32,14 +32,15 @@ type Match struct {
 	texts   []text
 	json    []byte // the texts of lines of JSON
 	hits    []pipeline.Record
-	order   []int // by hit: the line it is from
+	order   []int // by hit: its line and, where several views have hits, their places
+	ranks   []int // of hits, sorted
 }
 
 // A matchSource is what an instance keeps for a source.
 type matchSource struct {
-	program *Program
-	matcher *Matcher
-	finders []*Finder // by view
+	readings []*reading
+	matcher  *Matcher
+	finders  []*Finder // by view
 }
 
 // Process judges the lines of b.
@@ -52,19 +53,16 @@ func (m *Match) Process(_ context.Context, b *pipeline.Batch) error {
 		m.dates[i] = m.dates[i][:0]
 	}
 	if s := m.source(b.Source); s != nil {
-		for i, v := range s.program.views {
-			m.view(s, i, v, b)
+		for _, rd := range s.readings {
+			m.read(s, rd, b)
 		}
 	}
 	m.count(func(c *Counts) {
 		c.Lines.Add(int64(len(b.Records)))
 		c.Hits.Add(int64(len(m.hits)))
 	})
-	if len(m.hits) > 1 {
-		m.sortHits()
-	}
 	clear(b.Records)
-	b.Records = append(b.Records[:0], m.hits...)
+	b.Records = m.sorted(b.Records[:0])
 	clear(m.hits)
 	return nil
 }
@@ -81,8 +79,10 @@ func (m *Match) source(name string) *matchSource {
 		return s
 	}
 	if p := m.Programs(name); p != nil {
-		s = &matchSource{program: p, matcher: p.NewMatcher()}
-		s.matcher.reference = m.reference
+		s = &matchSource{readings: p.readings, matcher: p.NewMatcher()}
+		if s.matcher.reference = m.reference; m.reference {
+			s.readings = readingsOf(p.views, true)
+		}
 		for _, v := range p.views {
 			s.finders = append(s.finders, v.dates.Finder())
 		}
@@ -94,54 +94,53 @@ func (m *Match) source(name string) *matchSource {
 	return s
 }
 
-// find returns the dates of the batch as the jails of a view see them; nil if Parse has found these already.
-// Views with the same datepattern share what is found.
-func (m *Match) find(s *matchSource, v *view, b *pipeline.Batch) []pipeline.Span {
-	if v.dating == 0 {
+// find returns the dates of the batch by the datepattern of a view; nil if Parse has found these already.
+func (m *Match) find(s *matchSource, view int, b *pipeline.Batch) []pipeline.Span {
+	if view == 0 {
 		return nil
 	}
-	for len(m.dates) <= v.dating {
+	for len(m.dates) <= view {
 		m.dates = append(m.dates, nil)
 	}
-	found := m.dates[v.dating]
+	found := m.dates[view]
 	if len(found) == 0 {
 		for i := range b.Records {
 			r := &b.Records[i]
 			date := r.Date
 			if !r.Dated {
-				date, _ = s.finders[v.dating].Find(r.Line)
+				date, _ = s.finders[view].Find(r.Line)
 			}
 			found = append(found, date)
 		}
-		m.dates[v.dating] = found
+		m.dates[view] = found
 	}
 	return found
 }
 
-// view judges the batch for the jails of one view.
-func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
+// read judges the batch for the jails of a reading.
+func (m *Match) read(s *matchSource, rd *reading, b *pipeline.Batch) {
 	m.texts, m.json = m.texts[:0], m.json[:0]
-	dates := m.find(s, v, b)
+	dates := m.find(s, rd.of.dating, b)
 	for i := range b.Records {
 		r := &b.Records[i]
 		date := r.Date
 		if dates != nil {
 			date = dates[i]
 		}
-		t, ok := v.text(r, date, &m.json)
+		t, ok, failed := rd.text(r, date, &m.json)
+		if failed && rd.of.json != nil {
+			m.count(func(c *Counts) { c.NotJSON.Add(1) })
+		}
 		if !ok {
-			if v.json != nil {
-				m.count(func(c *Counts) { c.NotJSON.Add(1) })
-			}
 			continue
 		}
 		t.line = i
 		m.texts = append(m.texts, t)
 	}
-	s.matcher.match(v, m.texts, func(found *match) { m.hit(s.finders[index], found, b) })
-	for _, j := range v.buffered {
+	s.matcher.match(rd, m.texts, func(found *match) { m.hit(s, found, b) })
+	for _, j := range rd.buffered {
 		for i := range m.texts {
-			m.line(s.finders[index], j, &m.texts[i], b)
+			m.line(s, j, &m.texts[i], b)
 		}
 	}
 	m.countSlow(s.matcher)
@@ -149,24 +148,28 @@ func (m *Match) view(s *matchSource, index int, v *view, b *pipeline.Batch) {
 }
 
 // line passes a line on to Session, for a jail whose filter looks at several.
-func (m *Match) line(dates *Finder, j *jail, t *text, b *pipeline.Batch) {
+func (m *Match) line(s *matchSource, j *jail, t *text, b *pipeline.Batch) {
 	r := b.Records[t.line]
 	r.Date = t.date
-	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(dates, &r, b.Live, false)
+	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(s.finders[j.view.index], &r, b.Live, false)
 	r.Session = b.Hold([]byte{lineMark})
-	m.hits, m.order = append(m.hits, r), append(m.order, t.line)
+	m.keep(s, j, &r, t.line)
 }
 
 // hit makes a record of a match.
-func (m *Match) hit(dates *Finder, found *match, b *pipeline.Batch) {
+func (m *Match) hit(s *matchSource, found *match, b *pipeline.Batch) {
 	r := b.Records[found.of.line]
 	if !found.fill(&r, b) {
 		m.count(func(c *Counts) { c.NoHost.Add(1) })
 		return
 	}
 	r.Date = found.of.date
-	r.Time = m.when(dates, &r, b.Live, found.of.json)
-	m.hits, m.order = append(m.hits, r), append(m.order, found.of.line)
+	r.Time = m.when(s.finders[found.jail.view.index], &r, b.Live, found.of.json)
+	m.keep(s, found.jail, &r, found.of.line)
+}
+
+func (m *Match) keep(s *matchSource, j *jail, r *pipeline.Record, line int) {
+	m.hits, m.order = append(m.hits, *r), append(m.order, line*len(s.finders)+j.view.index)
 }
 
 // when is the time that counts for a hit. r.Time is when it was read: what lies behind that has not
@@ -197,22 +200,18 @@ func (m *Match) when(dates *Finder, r *pipeline.Record, live, json bool) time.Ti
 	return t
 }
 
-// sortHits puts the hits of several views in the order of their lines; those of one line stay in the
-// order of the jails' views.
-func (m *Match) sortHits() {
+// sorted appends the hits to records in the order of their lines, those of one line in the order of the jails' views.
+func (m *Match) sorted(records []pipeline.Record) []pipeline.Record {
 	if slices.IsSorted(m.order) {
-		return
+		return append(records, m.hits...)
 	}
-	type hit struct {
-		line   int
-		record pipeline.Record
+	m.ranks = m.ranks[:0]
+	for i := range m.hits {
+		m.ranks = append(m.ranks, i)
 	}
-	hits := make([]hit, len(m.hits))
-	for i := range hits {
-		hits[i] = hit{m.order[i], m.hits[i]}
+	slices.SortStableFunc(m.ranks, func(a, b int) int { return cmp.Compare(m.order[a], m.order[b]) })
+	for _, i := range m.ranks {
+		records = append(records, m.hits[i])
 	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.line, b.line) })
-	for i := range hits {
-		m.hits[i] = hits[i].record
-	}
+	return records
 }

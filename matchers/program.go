@@ -25,9 +25,10 @@ type JailFilter struct {
 // A Program is all rules of all jails that look at one source, compiled. It is immutable and may be shared
 // by sources and by goroutines.
 type Program struct {
-	jails   []*jail
-	views   []*view
-	regexes int // how many there are
+	jails    []*jail
+	views    []*view
+	readings []*reading // of the views
+	regexes  int        // how many there are
 }
 
 // A view is what jails with the same idea of dates, and of how a line is taken apart, see of it.
@@ -36,19 +37,19 @@ type view struct {
 	index    int // in Program.views
 	dates    *Dates
 	dating   int       // the first view with the same datepattern: it finds the same dates
+	form     string    // what makes the text and of which fields: "json [ip]"
 	json     *jsonText // nil for plain lines
 	mixed    bool      // lines that are no JSON are plain ones
 	pattern  bool      // the filter has a datepattern: of the whole line
 	ufw      *ufwText  // nil for all others
 	jails    []*jail
 	buffered []*jail // those with maxlines: Session's
-
-	selection func() *selection // of jails; made when it is first asked for
 }
 
 // A jail is a compiled JailFilter.
 type jail struct {
 	index    int
+	view     *view
 	name     string
 	filter   *Filter
 	pref     *regex // nil if there is no prefregex
@@ -87,15 +88,14 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 		} else {
 			v.jails = append(v.jails, j)
 		}
+		j.view = v
 		p.jails = append(p.jails, j)
 		p.number(j)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	for _, v := range p.views {
-		v.selection = sync.OnceValue(func() *selection { return v.newSelection(maxSelection / len(p.views)) })
-	}
+	p.readings = readingsOf(p.views, false)
 	return p, nil
 }
 
@@ -123,23 +123,10 @@ func (p *Program) number(j *jail) {
 // text is what the view sees of a record whose date was found; false if the line is none of its kind. For
 // lines of JSON and of UFW made grows by the text.
 func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text, bool) {
-	if v.ufw != nil {
-		line := len(*made)
-		*made = append(append(*made, r.Line[:date.Start]...), r.Line[date.End:]...)
-		start, ok := len(*made), false
-		if *made, ok = v.ufw.append(*made, (*made)[line:]); !ok {
-			*made = (*made)[:line]
-			return text{}, false
-		}
-		return text{date: date, head: (*made)[start:]}, !r.Cut
+	if v.json == nil && v.ufw == nil || v.mixed && !looksJSON(r) {
+		return plainText(r, date), true
 	}
-	if v.json == nil || v.mixed && !bytes.HasPrefix(bytes.TrimLeft(r.Line[jsonAt(r):], " "), []byte("{")) {
-		return text{date: date, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut}, true
-	}
-	start := len(*made)
-	var ok bool
-	*made, ok = v.json.append(*made, r.Line[jsonAt(r):])
-	return text{date: date, head: (*made)[start:], json: !v.pattern}, ok && !r.Cut
+	return v.fields(r, date, made)
 }
 
 // jsonAt is where a line's JSON begins: at its start or, in an entry of the journal, behind "host ident[pid]: ". Any other words before
@@ -178,10 +165,11 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	case f.Format != "" && f.MaxLines > 1:
 		return nil, fmt.Errorf("maxlines does not go with format %s", f.Format)
 	case (f.Format == "json" || f.Format == "json|plain") && len(f.Text) > 0 && len(f.Text) <= maxJSONFields:
-		v.json, v.mixed = newJSONText(f.Text), f.Format == "json|plain"
+		v.form, v.json, v.mixed = fmt.Sprintf("json %q", f.Text), newJSONText(f.Text), f.Format == "json|plain"
 	case f.Format == "json" || f.Format == "json|plain":
 		return nil, fmt.Errorf("format %s needs the names of 1 to %d fields", f.Format, maxJSONFields)
 	case f.Format == "ufw":
+		v.form = fmt.Sprintf("ufw %q", f.Text)
 		if v.ufw, err = newUFWText(f.Text); err != nil {
 			return nil, err
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/banpipe/banpipe/matchers/dfa"
 )
 
-// A selection is all fail and ignore rules of a view as one set, so that one pass over a line tells which of
+// A selection is all fail and ignore rules of a reading as one set, so that one pass over a line tells which of
 // them to try:
 //
 //	lines ── set ─┬─► no failregex fits: the line leaves          most lines
@@ -19,7 +19,7 @@ import (
 type selection struct {
 	set    *dfa.Set
 	rules  []string   // of the set
-	jails  []selected // as in view.jails
+	jails  []selected // as in reading.jails
 	jailOf []int      // by number in the set: the jail whose failregex it is; none for an ignoreregex
 }
 
@@ -57,9 +57,9 @@ func (c *choice) next(bits []uint64, i, n int) int {
 
 // newSelection makes the set of the jails that look at single lines. cache is what each worker may use for
 // it, in bytes.
-func (v *view) newSelection(cache int) *selection {
+func newSelection(jails []*jail, cache int) *selection {
 	s := &selection{}
-	for i, j := range v.jails {
+	for i, j := range jails {
 		var of selected
 		switch inside := composed(j); {
 		case j.pref == nil:
