@@ -46,7 +46,7 @@ func BackEnds(c *Config) (all []BackEnd) {
 				all = append(all, BackEnd{name, sink, true})
 			}
 		case *sinks.Exec:
-			all = append(all, BackEnd{name, sink, len(s.Unban) > 0})
+			all = append(all, BackEnd{name, sink, sink.Lifts()})
 		}
 	}
 	return all

@@ -56,7 +56,8 @@ func (o *outbox) serves(jail string) bool {
 func (o *outbox) lifts() bool {
 	_, gate := o.Sink.(Gate)
 	_, keeper := o.Sink.(Keeper)
-	return keeper && !gate && !o.Observe
+	l, unsure := o.Sink.(Lifter)
+	return keeper && !gate && !o.Observe && (!unsure || l.Lifts())
 }
 
 // paused says until when the sink holds nothing; zero: it holds what is live.

@@ -270,3 +270,32 @@ func TestPauseOverWhileLifting(t *testing.T) {
 		}
 	})
 }
+
+// A back end whose bans cannot be ended keeps them in a pause, and says so.
+func TestPauseOfWhatCannotLift(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &stuck{keeper{fakeSink: fakeSink{name: "k"}, flushed: make(chan struct{})}}
+		p := &Pipeline{Sources: []Source{&lines{name: "none", hang: true}}, Stages: []Stage{&Window{}, &Decide{}}, Outputs: []Output{{Sink: k}}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		synctest.Wait()
+		for _, b := range []*Batch{byHand(Ban, "192.0.2.1/32", time.Time{}), byHand(Pause, "", time.Now().Add(time.Hour))} {
+			if err := p.Do(t.Context(), b.Actions...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if _, ok := k.holds("192.0.2.1/32"); !ok || p.Snapshot().Sinks[0].Lifts {
+			t.Errorf("got %v and %+v, want the ban to stay", k.held, p.Snapshot().Sinks)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+type stuck struct{ keeper }
+
+func (*stuck) Lifts() bool { return false }

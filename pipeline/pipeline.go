@@ -73,6 +73,12 @@ type Keeper interface {
 	Watch(ctx context.Context) error
 }
 
+// A Lifter is a Keeper that says whether it can end bans at all; one that cannot is left alone by a Pause.
+type Lifter interface {
+	Keeper
+	Lifts() bool
+}
+
 // A Gate is a Sink whose back end can let packets through in spite of bans: it is given Allow, Disallow, Pause and
 // Resume, too. No other sink sees those. Passing is what its back end lets through now, as Allow and Pause; it is asked when
 // and as Adopter.Held is.

@@ -55,6 +55,7 @@ type Exec struct {
 var (
 	_ pipeline.Keeper  = (*Exec)(nil)
 	_ pipeline.Adopter = (*Exec)(nil)
+	_ pipeline.Lifter  = (*Exec)(nil)
 )
 
 // exitRefused is EX_DATAERR of sysexits.h.
@@ -65,6 +66,9 @@ const maxUnbanTries = 5
 
 // Name is the label.
 func (x *Exec) Name() string { return cmp.Or(x.Label, "exec") }
+
+// Lifts says whether there is a program that ends bans.
+func (x *Exec) Lifts() bool { return len(x.Unban) > 0 }
 
 func (x *Exec) log() *zap.Logger {
 	if x.Logger == nil {

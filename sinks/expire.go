@@ -45,10 +45,17 @@ func keyOf(a *pipeline.Action) banKey {
 var (
 	_ pipeline.Keeper  = (*Expire)(nil)
 	_ pipeline.Adopter = (*Expire)(nil)
+	_ pipeline.Lifter  = (*Expire)(nil)
 )
 
 // Name is that of the sink.
 func (e *Expire) Name() string { return e.Sink.Name() }
+
+// Lifts says whether the sink can end bans.
+func (e *Expire) Lifts() bool {
+	l, unsure := e.Sink.(pipeline.Lifter)
+	return !unsure || l.Lifts()
+}
 
 // Held is what the sink holds; nothing if it cannot say.
 func (e *Expire) Held(ctx context.Context) ([]pipeline.Action, error) {

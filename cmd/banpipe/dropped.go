@@ -69,3 +69,28 @@ func (s *service) empty(dropped []pipeline.Sink) {
 		s.log.Info("no jail uses this back end any more: it is emptied", zap.String("sink", sink.Name()))
 	}
 }
+
+// leftOver names the sinks in which an earlier run has left bans, and which no jail uses now: nobody ends those.
+func leftOver(ctx context.Context, cfg *configs.Config, built *configs.Built) (names []string) {
+	used := make(map[string]bool)
+	for _, o := range built.Outputs {
+		used[place(o.Sink)] = true
+	}
+	for _, b := range configs.BackEnds(cfg) {
+		switch s := b.Sink.(type) {
+		case *sinks.NFTables: // its bans end by themselves
+			continue
+		case *sinks.UFW:
+			if !s.Marked() {
+				continue
+			}
+		}
+		if used[place(b.Sink)] {
+			continue
+		}
+		if held, err := b.Sink.Held(ctx); err == nil && len(held) > 0 {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}

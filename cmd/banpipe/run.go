@@ -98,6 +98,9 @@ func (f *runFlags) run(cmd *cobra.Command) error {
 			}
 		}
 	}
+	if left := leftOver(cmd.Context(), cfg, built); len(left) > 0 && !f.dryRun && !f.once {
+		log.Warn("an earlier run has left bans in back ends that no jail uses: banpipe flush lifts them", zap.Strings("sinks", left))
+	}
 	var names []string
 	for _, j := range built.Jails {
 		names = append(names, j.Name)
