@@ -1,7 +1,6 @@
 package matchers
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/banpipe/banpipe/matchers/dfa"
@@ -99,7 +98,7 @@ func (m *Matcher) scanner(rd *reading) *dfa.Scanner {
 // the end of the line was lost there is none, so that $ does not match.
 func (m *Matcher) join(t *text) {
 	m.text = append(append(m.text[:0], t.head...), t.tail...)
-	m.text = bytes.TrimRight(m.text, "\r\n")
+	m.text = trimNewline(m.text)
 	if t.cut {
 		m.text = append(m.text, "\uFFFD"...)
 	} else {

@@ -15,11 +15,92 @@ func parseHost(text []byte) (netip.Addr, bool) {
 	if len(text) > longest {
 		return netip.Addr{}, false
 	}
-	addr, err := netip.ParseAddr(string(text))
-	if err != nil {
+	addr, ok := parseAddr(text)
+	return addr.Unmap().WithZone(""), ok
+}
+
+// parseAddr is netip.ParseAddr for bytes. It allocates only for what is seldom in logs: an IPv6 address with
+// a zone or with an IPv4 one at its end.
+func parseAddr(text []byte) (netip.Addr, bool) {
+	for _, c := range text {
+		switch c {
+		case '.':
+			return parseIPv4(text)
+		case ':':
+			if addr, ok := parseIPv6(text); ok {
+				return addr, true
+			}
+			addr, err := netip.ParseAddr(string(text))
+			return addr, err == nil
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// parseIPv4 reads four numbers without leading zeros.
+func parseIPv4(text []byte) (netip.Addr, bool) {
+	var addr [4]byte
+	field, value, digits := 0, 0, 0
+	for i := 0; i <= len(text); i++ {
+		c := byteAt(text, i)
+		if isDigit(c) {
+			if value, digits = 10*value+int(c-'0'), digits+1; value > 255 || digits > 1 && value < 10 {
+				return netip.Addr{}, false
+			}
+			continue
+		}
+		if digits == 0 || field > 3 || c != '.' && i < len(text) {
+			return netip.Addr{}, false
+		}
+		addr[field] = byte(value)
+		field, value, digits = field+1, 0, 0
+	}
+	return netip.AddrFrom4(addr), field == 4
+}
+
+// parseIPv6 reads groups of hex digits, one run of them left out as "::". What else there may be it does not
+// know.
+func parseIPv6(text []byte) (netip.Addr, bool) {
+	var addr [16]byte
+	n, gap := 0, -1 // bytes of addr, and where the left out ones are
+	for i := 0; i < len(text); {
+		if text[i] == ':' {
+			if byteAt(text, i+1) != ':' || gap >= 0 {
+				return netip.Addr{}, false
+			}
+			gap = n
+			i += 2
+			continue
+		}
+		value, start := 0, i
+		for ; i < len(text) && i < start+4 && isHex(text[i]); i++ {
+			value = value<<4 | hexValue(text[i])
+		}
+		if i == start || n == len(addr) {
+			return netip.Addr{}, false
+		}
+		addr[n], addr[n+1] = byte(value>>8), byte(value)
+		n += 2
+		if i == len(text) {
+			break
+		}
+		if text[i] != ':' || i+1 == len(text) {
+			return netip.Addr{}, false
+		}
+		if text[i+1] != ':' {
+			i++
+		}
+	}
+	switch {
+	case gap < 0:
+		return netip.AddrFrom16(addr), n == len(addr)
+	case n == len(addr):
 		return netip.Addr{}, false
 	}
-	return addr.Unmap().WithZone(""), true
+	tail := n - gap
+	copy(addr[len(addr)-tail:], addr[gap:n])
+	clear(addr[gap : len(addr)-tail])
+	return netip.AddrFrom16(addr), true
 }
 
 // host is who a match blames: the first of ip4, ip6, the name and the id that took part. named says that
@@ -71,5 +152,11 @@ func byteAt(text []byte, i int) byte {
 	return text[i]
 }
 
-func isHex(c byte) bool   { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
+func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
+func hexValue(c byte) int {
+	if isDigit(c) {
+		return int(c - '0')
+	}
+	return int(c|0x20) - 'a' + 10
+}
 func isAlnum(c byte) bool { return isDigit(c) || c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -1,6 +1,7 @@
 package matchers
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -40,6 +41,31 @@ func TestParseHost(t *testing.T) {
 				t.Errorf("got %v %v, want %q", got, ok, tt.want)
 			}
 		})
+	}
+}
+
+// FuzzParseAddr holds that addresses are what netip says, and that common ones cost no memory.
+func FuzzParseAddr(f *testing.F) {
+	for _, seed := range []string{
+		"192.0.2.7", "192.0.2.07", "0.0.0.0", "256.1.1.1", "1.2.3.", "1..2.3", "2001:db8::7", "::", "::1", "1::", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
+		"::2:3:4:5:6:7:8", "1:2:3:4::5:6:7:8", ":::", "1:::2", ":1", "1:", "12345::", "::ffff:192.0.2.7", "fe80::1%eth0", "::%", "g::", "1.2.3.4%x", "a.b", "a", "",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, ok := parseAddr(text)
+		want, err := netip.ParseAddr(string(text))
+		if ok != (err == nil) || ok && got != want {
+			t.Errorf("%q: got %v %v, want %v %v", text, got, ok, want, err)
+		}
+	})
+}
+
+func TestParseAddrAllocates(t *testing.T) {
+	for _, text := range []string{"192.0.2.7", "2001:db8:0:1::7", "example.org", "localhost", "1.2.3"} {
+		if n := testing.AllocsPerRun(100, func() { parseAddr([]byte(text)) }); n > 0 {
+			t.Errorf("%s: got %v allocations, want none", text, n)
+		}
 	}
 }
 

@@ -105,6 +105,9 @@ func (v *view) fields(r *pipeline.Record, date pipeline.Span, made *[]byte) (tex
 		*made, ok = v.json.append(*made, r.Line[jsonAt(r):])
 		return text{date: date, head: (*made)[start:], json: !v.pattern}, ok && !r.Cut
 	}
+	if !bytes.Contains(r.Line, ufwMark) {
+		return text{}, false
+	}
 	*made = append(append(*made, r.Line[:date.Start]...), r.Line[date.End:]...)
 	end := len(*made)
 	if *made, ok = v.ufw.append(*made, (*made)[start:]); !ok {

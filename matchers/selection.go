@@ -1,7 +1,6 @@
 package matchers
 
 import (
-	"bytes"
 	mathbits "math/bits"
 
 	"github.com/banpipe/banpipe/matchers/dfa"
@@ -114,9 +113,16 @@ func (s *selection) each(bits []uint64, judge func(jail int)) {
 
 // pieces are how the set sees a text: what join does, without a copy.
 func (t *text) pieces() dfa.Line {
-	const newlines = "\r\n"
-	if tail := bytes.TrimRight(t.tail, newlines); len(tail) > 0 {
+	if tail := trimNewline(t.tail); len(tail) > 0 {
 		return dfa.Line{Head: t.head, Tail: tail, Cut: t.cut}
 	}
-	return dfa.Line{Head: bytes.TrimRight(t.head, newlines), Cut: t.cut}
+	return dfa.Line{Head: trimNewline(t.head), Cut: t.cut}
+}
+
+// trimNewline is what bytes.TrimRight would do, for lines that nearly all end in neither.
+func trimNewline(line []byte) []byte {
+	for n := len(line); n > 0 && (line[n-1] == '\n' || line[n-1] == '\r'); n-- {
+		line = line[:n-1]
+	}
+	return line
 }

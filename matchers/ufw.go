@@ -33,6 +33,8 @@ var (
 
 const ufwFlag = len(ufwFields) - 1
 
+var ufwMark = []byte("[UFW ")
+
 func newUFWText(text []string) (*ufwText, error) {
 	if len(text) == 0 {
 		return nil, fmt.Errorf("format ufw needs the names of fields: %s", strings.Join(ufwFields[:], ", "))
@@ -130,7 +132,7 @@ func (w *ufwWords) appendFlags(into []byte) []byte {
 // ufwAction finds the prefix. The kernel is the one who wrote it: before it stand its name and the time since it
 // was started, behind it the interfaces. Another program's line may hold all the rest, but not that head.
 func ufwAction(line []byte) (action, rest []byte, ok bool) {
-	i := bytes.Index(line, []byte("[UFW "))
+	i := bytes.Index(line, ufwMark)
 	if i < 0 || !kernelHead(line[:i]) {
 		return nil, nil, false
 	}
@@ -138,7 +140,7 @@ func ufwAction(line []byte) (action, rest []byte, ok bool) {
 	if end < 0 {
 		return nil, nil, false
 	}
-	action = line[i+len("[UFW ") : i+end]
+	action = line[i+len(ufwMark) : i+end]
 	for _, c := range action {
 		if c != ' ' && (c < 'A' || c > 'Z') {
 			return nil, nil, false
