@@ -214,7 +214,7 @@ func (d *Decide) widen(a *Action, j *Jail, addr netip.Addr, now time.Time) error
 	}
 	if crowd, ok := j.Aggregate.of(a.Prefix); ok {
 		if n := d.crowds[banKey{a.Jail, crowd}] + 1; n >= j.Aggregate.After {
-			try(crowd, fmt.Sprintf(", the %dth ban in %v", n, crowd))
+			try(crowd, fmt.Sprintf(", as are %d in %v", n, crowd))
 		}
 	}
 	return nil

@@ -162,6 +162,12 @@ func (h *Handler) saves(p *pipeline.Pipeline, addr netip.Addr) []string {
 		}
 	}
 	slices.Sort(all)
+	if login := d.LoggedIn(addr); login != nil {
+		all = append(all, fmt.Sprintf("%v: no ban closes that jail's ports for it (protect_logins)", login))
+	}
+	for _, a := range p.Snapshot().Held {
+		all = append(all, fmt.Sprintf("jail %s bans nobody%s: it came to %s", a.Jail, untilWords(a.Until), a.Reason))
+	}
 	if d.Proxies != nil {
 		for _, x := range d.Proxies() {
 			if x.Prefix.Contains(addr) {
