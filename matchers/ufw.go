@@ -24,10 +24,9 @@ import (
 // and a UDP line has two LEN.
 type ufwText struct{ fields []int } // places in ufwFields
 
-// What a filter may name, and the kernel's keys for it; TCP's flags in the kernel's order.
+// What a filter may name, and TCP's flags in the kernel's order.
 var (
 	ufwFields = [...]string{"action", "in", "out", "src", "dst", "proto", "spt", "dpt", "type", "flags"}
-	ufwKeys   = [...]string{"", "IN", "OUT", "SRC", "DST", "PROTO", "SPT", "DPT", "TYPE", ""}
 	ufwFlags  = [...]string{"CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN"}
 )
 
@@ -56,16 +55,23 @@ func (u *ufwText) append(into, line []byte) ([]byte, bool) {
 	if !ok {
 		return into, false
 	}
-	w := ufwWords{values: [len(ufwKeys)][]byte{action}}
-	for len(rest) > 0 {
-		var word []byte
-		if word, rest, _ = bytes.Cut(rest, []byte(" ")); len(word) == 0 {
-			continue
+	w := ufwWords{values: [len(ufwFields)][]byte{action}}
+	for i := 0; i < len(rest); i++ {
+		start, equals := i, -1
+		for ; i < len(rest) && rest[i] != ' '; i++ {
+			if rest[i] == '=' && equals < 0 {
+				equals = i
+			}
 		}
-		if word[0] == '[' { // the packet that an ICMP error is about
-			break
+		switch {
+		case start == i:
+		case rest[start] == '[': // the packet that an ICMP error is about
+			i = len(rest)
+		case equals >= 0:
+			w.field(rest[start:equals], rest[equals+1:i])
+		default:
+			w.flag(rest[start:i])
 		}
-		w.add(word)
 	}
 	for i, f := range u.fields {
 		if i > 0 {
@@ -82,35 +88,44 @@ func (u *ufwText) append(into, line []byte) ([]byte, bool) {
 
 // ufwWords are the words of one line.
 type ufwWords struct {
-	values [len(ufwKeys)][]byte // by ufwKeys
-	seen   [len(ufwKeys)]bool
+	values [len(ufwFields)][]byte // by ufwFields
+	seen   [len(ufwFields)]bool
 	flags  [len(ufwFlags)]bool
 }
 
-func (w *ufwWords) add(word []byte) {
-	key, value, found := bytes.Cut(word, []byte("="))
-	if !found {
-		for i, f := range ufwFlags {
-			if string(word) == f {
-				w.flags[i] = true
-			}
+func (w *ufwWords) flag(word []byte) {
+	for i, f := range ufwFlags {
+		if string(word) == f {
+			w.flags[i] = true
 		}
-		return
 	}
+}
+
+func (w *ufwWords) field(key, value []byte) {
 	if i := ufwKey(key); i >= 0 && !w.seen[i] {
 		w.values[i], w.seen[i] = value, true
 	}
 }
 
-// ufwKey is a key's place in ufwKeys; -1 if nobody asks for it.
+// ufwKey is the place in ufwFields of one of the kernel's keys; -1 if nobody asks for it.
 func ufwKey(key []byte) int {
-	if len(key) < 2 || len(key) > 5 {
-		return -1
-	}
-	for i, k := range ufwKeys {
-		if len(k) == len(key) && k[0] == key[0] && string(key) == k {
-			return i
-		}
+	switch string(key) {
+	case "IN":
+		return 1
+	case "OUT":
+		return 2
+	case "SRC":
+		return 3
+	case "DST":
+		return 4
+	case "PROTO":
+		return 5
+	case "SPT":
+		return 6
+	case "DPT":
+		return 7
+	case "TYPE":
+		return 8
 	}
 	return -1
 }

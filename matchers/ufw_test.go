@@ -73,7 +73,7 @@ func FuzzUFWText(f *testing.F) {
 		if len(values) != len(ufwFields) {
 			t.Fatalf("got %q, want %d fields", got, len(ufwFields))
 		}
-		for i, key := range ufwKeys {
+		for i, key := range []string{"", "IN", "OUT", "SRC", "DST", "PROTO", "SPT", "DPT", "TYPE", ""} {
 			if want := slowUFW(strings.TrimRight(line, " \r\n"), key); key != "" && string(values[i]) != want {
 				t.Errorf("%s: got %q, want %q of %q", key, values[i], want, line)
 			}
