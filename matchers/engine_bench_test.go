@@ -109,7 +109,9 @@ func benchBatches(tb testing.TB, p *Program, lines [][]byte) (batches []*pipelin
 func matchBatches(m *Matcher, finders []*Finder, batches []*pipeline.Batch) (lines, hits int) {
 	var texts []text
 	var made []byte
+	var stage Match
 	for _, b := range batches {
+		stage.last = dated{}
 		for _, rd := range m.program.readings {
 			texts, made = texts[:0], made[:0]
 			for n := range b.Records {
@@ -120,8 +122,8 @@ func matchBatches(m *Matcher, finders []*Finder, batches []*pipeline.Batch) (lin
 			}
 			m.match(rd, texts, func(found *match) {
 				if addr, _ := found.host(); addr.IsValid() {
-					r := &b.Records[found.of.line]
-					_, _ = finders[found.jail.view.index].Time(r.Line, r.Date, r.Time)
+					r := b.Records[found.of.line]
+					stage.date(finders[found.jail.view.index], &r, found.of, false)
 					hits++
 				}
 			})

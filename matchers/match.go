@@ -31,6 +31,7 @@ type Match struct {
 	dates   [][]pipeline.Span // of the batch, by view.dating, as far as they were asked for
 	texts   []text
 	json    []byte // the texts of lines of JSON
+	last    dated  // the date that was read last
 	hits    []pipeline.Record
 	order   []int // by hit: its line and, where several views have hits, their places
 	ranks   []int // of hits, sorted
@@ -48,7 +49,7 @@ func (m *Match) Process(_ context.Context, b *pipeline.Batch) error {
 	if len(b.Records) == 0 {
 		return nil
 	}
-	m.hits, m.order = m.hits[:0], m.order[:0]
+	m.hits, m.order, m.last = m.hits[:0], m.order[:0], dated{}
 	for i := range m.dates {
 		m.dates[i] = m.dates[i][:0]
 	}
@@ -151,7 +152,8 @@ func (m *Match) read(s *matchSource, rd *reading, b *pipeline.Batch) {
 func (m *Match) line(s *matchSource, j *jail, t *text, b *pipeline.Batch) {
 	r := b.Records[t.line]
 	r.Date = t.date
-	r.Kind, r.Jail, r.Time = pipeline.Note, j.name, m.when(s.finders[j.view.index], &r, b.Live, false)
+	r.Kind, r.Jail = pipeline.Note, j.name
+	m.date(s.finders[j.view.index], &r, t, b.Live)
 	r.Session = b.Hold([]byte{lineMark})
 	m.keep(s, j, &r, t.line)
 }
@@ -164,7 +166,7 @@ func (m *Match) hit(s *matchSource, found *match, b *pipeline.Batch) {
 		return
 	}
 	r.Date = found.of.date
-	r.Time = m.when(s.finders[found.jail.view.index], &r, b.Live, found.of.json)
+	m.date(s.finders[found.jail.view.index], &r, found.of, b.Live)
 	m.keep(s, found.jail, &r, found.of.line)
 }
 
@@ -172,32 +174,54 @@ func (m *Match) keep(s *matchSource, j *jail, r *pipeline.Record, line int) {
 	m.hits, m.order = append(m.hits, *r), append(m.order, line*len(s.finders)+j.view.index)
 }
 
-// when is the time that counts for a hit. r.Time is when it was read: what lies behind that has not
-// happened yet.
-func (m *Match) when(dates *Finder, r *pipeline.Record, live, json bool) time.Time {
-	read := r.Time
+// date sets r.Time to the time that counts for a hit, and r.Date to where it stands. r.Time is when the line was
+// read: what lies behind that has not happened yet.
+func (m *Match) date(dates *Finder, r *pipeline.Record, of *text, live bool) {
 	if r.Dated {
-		return read
+		return
 	}
-	span, t, ok := pipeline.Span{}, time.Time{}, false
-	if json {
-		span, t, ok = jsonTime(dates, r.Line, jsonAt(r), read)
+	read := r.Time
+	if w := (when{by: dates, line: of.line, json: of.json, date: r.Date}); m.last.when != w {
+		m.last = dated{when: w}
+		m.last.read(r)
 	}
-	if ok {
-		r.Date = span
-	} else if r.Date.Len() > 0 {
-		t, ok = dates.Time(r.Line, r.Date, read)
-	}
-	switch {
-	case !ok:
-		return read
+	d := &m.last
+	r.Date = d.span
+	switch t := d.time; {
+	case !d.ok:
 	case live && (read.Sub(t) > odd || t.Sub(read) > odd):
 		m.count(func(c *Counts) { c.OddDates.Add(1) })
-		return read
-	case t.After(read):
-		return read
+	case !t.After(read):
+		r.Time = t
 	}
-	return t
+}
+
+// dated is the last date that was read: a line that offends in several jails is read once.
+type dated struct {
+	when
+	span pipeline.Span
+	time time.Time
+	ok   bool
+}
+
+// when says which date that is.
+type when struct {
+	by   *Finder // nil if none was read from this batch
+	line int
+	json bool
+	date pipeline.Span
+}
+
+func (d *dated) read(r *pipeline.Record) {
+	if d.json {
+		d.span, d.time, d.ok = jsonTime(d.by, r.Line, jsonAt(r), r.Time)
+	}
+	if d.ok {
+		return
+	}
+	if d.span = d.date; d.date.Len() > 0 {
+		d.time, d.ok = d.by.Time(r.Line, d.date, r.Time)
+	}
 }
 
 // sorted appends the hits to records in the order of their lines, those of one line in the order of the jails' views.
