@@ -70,6 +70,17 @@ func (d *Decide) proxy(a Action) error {
 	return nil
 }
 
+// Spares says why an address would not be banned by a jail, however often it offends, or nil. Whoever calls it is who calls
+// Process.
+func (d *Decide) Spares(jail string, addr netip.Addr) error {
+	d.init()
+	a := Action{Op: Ban, Jail: jail, Prefix: hostPrefix(addr)}
+	if j := d.jails[jail]; j != nil {
+		a.Ports, a.Observe = j.Ports, j.Observe
+	}
+	return d.refuse(a, d.now())
+}
+
 // follow lifts the bans that hold what has become this machine's own, or a proxy, since the last time.
 func (d *Decide) follow(b *Batch, now time.Time) {
 	if !d.moved(now) {

@@ -22,13 +22,15 @@ var mayImport = map[string][]string{
 	"sinks":                 {"pipeline"},
 	"configs":               {"pipeline", "pipeline/store", "sources", "matchers", "matchers/dfa", "sinks"},
 	"configs/fail2ban":      {"configs", "pipeline", "pipeline/store", "sources", "matchers", "matchers/dfa", "sinks"},
-	"cmd/banpipe":           {"configs", "configs/fail2ban", "pipeline", "pipeline/store", "pipeline/control", "sources", "matchers", "matchers/dfa", "sinks"},
+	"configs/compare":       {"configs", "pipeline", "pipeline/store", "sources", "matchers", "matchers/dfa", "sinks"},
+	"cmd/banpipe":           {"configs", "configs/compare", "configs/fail2ban", "pipeline", "pipeline/store", "pipeline/control", "sources", "matchers", "matchers/dfa", "sinks"},
 }
 
 // belongsTo says which one package may import a library.
 var belongsTo = map[string]string{
 	"github.com/influxdata/tail": "sources",
 	"github.com/google/nftables": "sinks",
+	"github.com/google/renameio": "sinks",
 	"github.com/BurntSushi/toml": "configs",
 	"github.com/dlclark/regexp2": "matchers",
 	"go.etcd.io/bbolt":           "pipeline/store",

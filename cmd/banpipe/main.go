@@ -84,7 +84,7 @@ nftables set whose elements carry their own timeout: the kernel itself ends ever
 	root.Args = cobra.ArbitraryArgs
 	root.AddCommand(runCommand(), checkCommand(), testCommand(), tryCommand(), flushCommand(),
 		statusCommand(), listCommand(), whyCommand(), watchCommand(), historyCommand(),
-		banCommand(), unbanCommand(), allowCommand(), pauseCommand(), resumeCommand(), reloadCommand())
+		banCommand(), unbanCommand(), allowCommand(), pauseCommand(), resumeCommand(), reloadCommand(), compareCommand())
 	return root
 }
 
