@@ -337,14 +337,18 @@ func TestFail2banClient(t *testing.T) {
 	s := startService(t, "")
 	s.offend("192.0.2.7", 5)
 	s.holds("ban4", "192.0.2.7", true)
+	s.offend("2001:db8::7", 5)
+	s.holds("ban6_net64", "2001:db8::", true)
 	for _, c := range []struct {
 		args, want string
 		code       int
 	}{
 		{"ping", "Server replied: pong\n", 0},
 		{"status", "Status\n|- Number of jail:\t1\n`- Jail list:\tsshd\n", 0},
-		{"status sshd", "Status for the jail: sshd\n|- Filter\n|  |- Currently failed:\t0\n|  |- Total failed:\t5\n|  `- File list:\t" + s.log +
-			"\n`- Actions\n   |- Currently banned:\t1\n   |- Total banned:\t1\n   `- Banned IP list:\t192.0.2.7\n", 0},
+		{"status sshd", "Status for the jail: sshd\n|- Filter\n|  |- Currently failed:\t0\n|  |- Total failed:\t10\n|  `- File list:\t" + s.log +
+			"\n`- Actions\n   |- Currently banned:\t2\n   |- Total banned:\t2\n   `- Banned IP list:\t192.0.2.7 2001:db8::/64\n", 0},
+		{"set sshd unbanip 2001:db8::7", "1\n", 0},
+		{"set sshd unbanip 2001:db8::7", "0\n", 0},
 		{"set sshd banip 192.0.2.8 192.0.2.9", "2\n", 0},
 		{"banned", "[{'sshd': ['192.0.2.7', '192.0.2.8', '192.0.2.9']}]\n", 0},
 		{"set sshd unbanip 192.0.2.8", "1\n", 0},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/banpipe/banpipe/pipeline"
 	"github.com/banpipe/banpipe/pipeline/control"
 )
 
@@ -105,15 +106,14 @@ func (s *shim) run(ctx context.Context, words []string) error {
 		}
 		return s.say("OK")
 	case len(words) >= 2 && words[0] == "unban":
-		o := control.Order{Addrs: words[1:]}
 		if words[1] == "--all" {
-			o = control.Order{All: true}
+			return s.order(ctx, "unban", control.Order{All: true})
 		}
-		return s.order(ctx, "unban", o)
+		return s.order(ctx, "unban", control.Order{Addrs: s.heldBy(ctx, "", words[1:])})
 	case len(words) >= 4 && words[0] == "set" && words[2] == "banip":
 		return s.order(ctx, "ban", control.Order{Jail: words[1], Addrs: words[3:], Spare: sshPeers()})
 	case len(words) >= 4 && words[0] == "set" && words[2] == "unbanip":
-		return s.order(ctx, "unban", control.Order{Jail: words[1], Addrs: words[3:]})
+		return s.order(ctx, "unban", control.Order{Jail: words[1], Addrs: s.heldBy(ctx, words[1], words[3:])})
 	}
 	return unknown(verb)
 }
@@ -159,6 +159,24 @@ func (s *shim) banned(ctx context.Context) error {
 		all = append(all, fmt.Sprintf("{'%s': [%s]}", plain(j.Jail), strings.Join(addrs, ", ")))
 	}
 	return s.say("[" + strings.Join(all, ", ") + "]")
+}
+
+// heldBy replaces addresses by the networks that jails have banned for them: fail2ban knows of single addresses only, and its
+// unban lets them in. A network that was banned by hand stays.
+func (s *shim) heldBy(ctx context.Context, jail string, addrs []string) (all []string) {
+	for _, addr := range addrs {
+		all = append(all, addr)
+		var y control.Why
+		if s.flags.client().get(ctx, "/v1/why?addr="+url.QueryEscape(addr), &y) != nil {
+			continue
+		}
+		for _, a := range y.By {
+			if a.Jail != pipeline.Manual && (jail == "" || a.Jail == jail) && address(a.Prefix) != y.Addr {
+				all[len(all)-1] = a.Prefix
+			}
+		}
+	}
+	return all
 }
 
 // order prints the number of addresses for which something was done, as fail2ban does.

@@ -127,7 +127,7 @@ func (h *Handler) unban(ctx context.Context, o *Order) (any, error) {
 		}
 		for _, held := range p.Holding(one.prefix) {
 			if held.Op == pipeline.Ban && !held.Observe {
-				r.Notes = append(r.Notes, fmt.Sprintf("%s, banned by jail %s%s, still keeps it out", Word(held.Prefix), held.Jail, untilWords(held.Until)))
+				r.Notes = append(r.Notes, fmt.Sprintf("%s, banned by jail %s%s, still keeps it out: unban %[1]s lifts that", Word(held.Prefix), held.Jail, untilWords(held.Until)))
 			}
 		}
 		r.Notes = append(r.Notes, h.sinkNotes()...)
