@@ -4,17 +4,19 @@ package dfa
 //
 //	memory   its parts share 8 MiB for their states. When these are full, the part that has the most
 //	         forgets all but those in which its lanes are, and goes on.
-//	time     a state costs some thousand times what a step does, so each must pay for itself. A part may
-//	         make 10,000 while it meets its lines, and then one for every 2 KiB of text; a part that wants
-//	         more thrashes, and is split (split.go).
+//	time     a state costs a thousand times what a step does, so each must pay for itself. A part has credit
+//	         for the time in which it meets its lines, some 40 ms of work, and then as much as makes it five
+//	         times slower than steps alone. One that wants more thrashes, and is split (split.go).
 //
-// However hostile rules and lines are, the time stays linear in the length of the lines.
+// Work is counted in instructions that were visited, some 20 ns each; a state costs some more of them. However
+// hostile rules and lines are, the time stays linear in the length of the lines.
 const (
 	maxCache  = 8 << 20 // bytes
 	maxParts  = 64
-	perState  = 2 << 10 // symbols
-	maxCredit = 10_000  // states
-	minCredit = 1_000
+	stateWork = 32      // of a state, besides its instructions
+	perWork   = 4       // symbols that pay for one
+	maxCredit = 1 << 21 // work
+	minCredit = 1 << 17
 )
 
 // limit is the size of all caches together.
@@ -27,9 +29,9 @@ func (s *Scanner) limit() int {
 
 // room makes sure that one more state may be made. It returns false if the part should rather be split.
 func (p *part) room() bool {
-	earned := p.steps / perState
-	p.steps -= earned * perState
-	p.credit = min(p.credit+earned, p.most) - 1
+	earned := p.steps / perWork
+	p.steps -= earned * perWork
+	p.credit = min(p.credit+earned, p.most)
 	if p.credit < 0 && !p.of.set.opt.noSplit {
 		p.thrashed = true
 		return false
@@ -39,8 +41,16 @@ func (p *part) room() bool {
 	} else if p.of.size() > p.of.limit() {
 		p.of.largest().flush()
 	}
-	p.stats.States++
 	return true
+}
+
+// make makes a cell of the table, and pays for it.
+func (p *part) make(row uint32, symbol int) uint32 {
+	before := p.cache.visits
+	cell := p.cache.step(row, symbol)
+	p.credit -= p.cache.visits - before + stateWork
+	p.stats.States++
+	return cell
 }
 
 // size is what the states of all parts take, in bytes.

@@ -16,8 +16,8 @@ type part struct {
 	work  work
 	stats Stats
 
-	steps    int  // that have not earned a state yet
-	credit   int  // states that may be made
+	steps    int  // that have not earned any credit yet
+	credit   int  // work that may be done
 	most     int  // that credit may come to
 	thrashed bool // the part is to be split: what is left of work was not done
 }
@@ -169,7 +169,7 @@ func (p *part) enter(l *lane, symbol int) bool {
 		if !p.room() {
 			return false
 		}
-		cell = p.cache.step(l.row, symbol)
+		cell = p.make(l.row, symbol)
 	}
 	return p.arrive(l, cell)
 }

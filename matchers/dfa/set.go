@@ -29,7 +29,7 @@ type Options struct {
 	oneLane bool // no lockstep: the slow twin
 	noSplit bool // a part that thrashes stays as it is
 	rows    int  // states of a part; 0 means as many as fit in Cache
-	credit  int  // states that a part may make at first; 0 means 10,000
+	credit  int  // work that a part may do at first; 0 means maxCredit
 }
 
 // A Line is a text in two pieces, as it is left when its date was cut out. The rules see both as one, with a
@@ -70,7 +70,7 @@ type Scanner struct {
 type Stats struct {
 	Steps   int // symbols that were looked at, by each part
 	Visits  int // of instructions, to make states
-	States  int // that were made
+	States  int // that were made, again or for another symbol too
 	Flushes int // of a cache that was full
 	Splits  int // of a part that thrashed
 	Alone   int // rules that have left the automata; package regexp runs them
