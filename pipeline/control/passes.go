@@ -95,14 +95,19 @@ func (h *Handler) everybody(ctx context.Context, o *Order, a pipeline.Action) (a
 	if len(o.Addrs) > 0 || o.Jail != "" || o.All || o.Force {
 		return nil, bad("%v: it is for everybody", a.Op)
 	}
-	before := h.Pipeline().Snapshot().Paused
+	before := h.Pipeline().Snapshot()
 	if err := h.do(ctx, []pipeline.Action{a}, nil); err != nil {
 		return nil, err
 	}
 	out := NewAction(a, h.now())
 	r := Result{Done: true, Action: &out, Notes: h.sinkNotes()}
-	if a.Op == pipeline.Resume && before.IsZero() {
-		r.Notes = append(r.Notes, "there was no pause")
+	if a.Op == pipeline.Resume && before.Paused.IsZero() {
+		for _, held := range before.Held {
+			r.Notes = append(r.Notes, fmt.Sprintf("jail %s bans again", held.Jail))
+		}
+		if len(before.Held) == 0 {
+			r.Notes = append(r.Notes, "there was no pause")
+		}
 		return Results{Results: []Result{r}}, nil
 	}
 	for _, s := range h.Pipeline().Snapshot().Sinks {
