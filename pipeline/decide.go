@@ -135,18 +135,18 @@ func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 		return
 	}
 	a := Action{Op: Ban, Jail: r.Jail, Ports: j.Ports, Hits: orDefault(r.Offences, r.Hits), Observe: j.Observe, Reason: j.reason(r)}
-	for p := range d.widths.around(hostPrefix(r.Addr)) {
-		if old, held := d.live[banKey{r.Jail, p}]; held {
-			a.Prefix = p
-			d.prolong(b, a, j, old, r, now)
-			return
-		}
+	if d.covered(b, a, j, r, now) {
+		return
 	}
 	if err := d.widen(&a, j, r.Addr, now); err != nil {
 		d.unbanned(a, err, now)
 		return
 	}
 	k := banKey{a.Jail, a.Prefix}
+	if old, held := d.live[k]; held { // that of a crowd
+		d.prolong(b, a, j, old, r, now)
+		return
+	}
 	count := d.past.before(k, d.jails, j.overall())
 	a.Until = j.end(r.Time, count)
 	if over(a, now) || d.held(b, j, a, r.Time, now) {
@@ -162,6 +162,21 @@ func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 	if !j.CountsBans {
 		d.repeats.count(b, *r, a.Observe, now)
 	}
+}
+
+// covered reports whether a live ban of the jail keeps an offender out for long enough, and makes his own longer. One of a wider
+// network is not made longer for him alone: who knows why it is there.
+func (d *Decide) covered(b *Batch, a Action, j *Jail, r *Record, now time.Time) bool {
+	own := j.Network(r.Addr).Bits()
+	for p := range d.widths.around(hostPrefix(r.Addr)) {
+		old, held := d.live[banKey{r.Jail, p}]
+		if held && (p.Bits() >= own || !outlasts(j.end(r.Time, 0), old.until)) {
+			a.Prefix = p
+			d.prolong(b, a, j, old, r, now)
+			return true
+		}
+	}
+	return false
 }
 
 // prolong makes a live ban longer that did not keep its offender from going on.

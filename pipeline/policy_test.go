@@ -168,6 +168,13 @@ func TestAggregate(t *testing.T) {
 	expect(t, "three, over a restart", c.hits("j", "192.0.2.3", 1), "ban 192.0.2.0/24 j")
 	expect(t, "a fourth makes the network's longer", c.hits("j", "192.0.2.4", 1), "ban 192.0.2.0/24 j")
 	expect(t, "next door", c.hits("j", "192.0.3.1", 1), "ban 192.0.3.1 j")
+	byHand := ban("10.0.0.0/16", "j", c.now.Add(time.Minute))
+	expect(t, "a network by hand", c.order(byHand), "ban 10.0.0.0/16 j")
+	expect(t, "is not made longer for one in it", c.hits("j", "10.0.0.1", 1), "ban 10.0.0.1 j")
+	byHand.Until = c.now.Add(24 * time.Hour)
+	c.order(byHand)
+	expect(t, "who needs no ban of his own if it lasts longer", c.hits("j", "10.0.0.2", 1), "")
+	c.order(unban("10.0.0.0/16", "j"))
 
 	expect(t, "IPv6, one", c.hits("j", "2001:db8:0:1::1", 1), "ban 2001:db8:0:1::/64 j")
 	expect(t, "the same again", c.hits("j", "2001:db8:0:1::2", 1), "ban 2001:db8:0:1::/64 j")

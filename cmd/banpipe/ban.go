@@ -15,7 +15,7 @@ func banCommand() *cobra.Command {
 		Short: "ban addresses or networks by hand",
 		Long: `ban bans at once, and the ban outlives a crash when the verb says so. Without --for it lasts as long as the
 configuration's bantime, or that of the jail named with --jail, whose ports are used, too. It refuses this machine's own addresses,
-gateways, resolvers and container networks, what is in ignoreip or trusted_proxies, the address that you are connected from over SSH, and networks wider than a /8, or a /32 of
+gateways, resolvers and container networks, what is in ignoreip or trusted_proxies, the address that you are connected from over SSH, whoever has logged in over SSH within a week, and networks wider than a /8, or a /32 of
 IPv6; --force bans these all the same. Loopback and link-local addresses are never banned.`,
 		Example: `  banpipe ban 192.0.2.7
   banpipe ban 198.51.100.0/24 --for 1d --reason "scans from the whole network"

@@ -145,7 +145,7 @@ type Order struct {
 	ForSeconds *float64 `json:"for_seconds,omitempty"` // absent: the verb's default; negative: for ever
 	Jail       string   `json:"jail,omitempty"`
 	Reason     string   `json:"reason,omitempty"`
-	Force      bool     `json:"force,omitempty"` // ban in spite of Spare, of ignoreip and of this machine's own addresses
+	Force      bool     `json:"force,omitempty"` // ban in spite of Spare, of ignoreip, of logins and of this machine's own addresses
 	Spare      []string `json:"spare,omitempty"` // addresses that must not be hit by mistake: where the caller sits
 	All        bool     `json:"all,omitempty"`   // unban everybody, of Jail if it is given
 }
