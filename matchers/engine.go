@@ -20,9 +20,8 @@ type Matcher struct {
 	found   match
 
 	scanners []*dfa.Scanner // by reading; nil until its first line
-	lines    []dfa.Line
-	selected *selected // of the jail that judges
-	bits     []uint64  // of the line: the rules in the reading's set that fit; nil if no set has seen it
+	selected *selected      // of the jail that judges
+	bits     []uint64       // of the line: the rules in the reading's set that fit; nil if no set has seen it
 	captures captures
 
 	reference bool                              // try rule after rule with regexp: what the others are held to
@@ -37,44 +36,46 @@ func (p *Program) NewMatcher() *Matcher {
 
 // match judges lines for all jails of a reading. It calls report for each line and jail that a failregex
 // matches and no ignoreregex does, jail by jail for each line.
-func (m *Matcher) match(rd *reading, lines []text, report func(*match)) {
+func (m *Matcher) match(rd *reading, t *texts, report func(*match)) {
 	if m.reference {
-		m.matchAll(rd, lines, report)
+		m.matchAll(rd, t, report)
+		return
+	}
+	if len(t.lines) == 0 {
 		return
 	}
 	rules, s := rd.selection(), m.scanner(rd)
-	m.lines = m.lines[:0]
-	for i := range lines {
-		m.lines = append(m.lines, lines[i].pieces())
-	}
 	before := s.Stats()
-	s.Scan(m.lines)
+	s.Scan(t.lines)
 	m.slow.scanned(before, s.Stats())
-	for i := range lines {
+	hits := false
+	for i := range t.lines {
 		if !s.Hit(i) {
 			continue
 		}
-		m.join(&lines[i])
+		hits = true
+		m.join(&t.lines[i])
 		m.bits = s.Rules(i)
 		rules.each(m.bits, func(jail int) {
-			if j := rd.jails[jail]; rd.serves(j, &lines[i]) {
+			if j := rd.jails[jail]; rd.serves(j, &t.of[i]) {
 				m.selected = &rules.jails[jail]
-				m.report(j, &lines[i], report)
+				m.report(j, &t.of[i], report)
 			}
 		})
 	}
 	m.bits = nil
-	clear(m.lines)
-	m.bound()
+	if hits {
+		m.bound()
+	}
 }
 
 // matchAll is match without a set.
-func (m *Matcher) matchAll(rd *reading, lines []text, report func(*match)) {
-	for i := range lines {
-		m.join(&lines[i])
+func (m *Matcher) matchAll(rd *reading, t *texts, report func(*match)) {
+	for i := range t.lines {
+		m.join(&t.lines[i])
 		for _, j := range rd.jails {
-			if rd.serves(j, &lines[i]) {
-				m.report(j, &lines[i], report)
+			if rd.serves(j, &t.of[i]) {
+				m.report(j, &t.of[i], report)
 			}
 		}
 	}
@@ -96,10 +97,10 @@ func (m *Matcher) scanner(rd *reading) *dfa.Scanner {
 
 // join puts the pieces of a line together. The newline behind it is what fail2ban's rules see too; where
 // the end of the line was lost there is none, so that $ does not match.
-func (m *Matcher) join(t *text) {
-	m.text = append(append(m.text[:0], t.head...), t.tail...)
+func (m *Matcher) join(l *dfa.Line) {
+	m.text = append(append(m.text[:0], l.Head...), l.Tail...)
 	m.text = trimNewline(m.text)
-	if t.cut {
+	if l.Cut {
 		m.text = append(m.text, "\uFFFD"...)
 	} else {
 		m.text = append(m.text, '\n')

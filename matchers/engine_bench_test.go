@@ -107,22 +107,18 @@ func benchBatches(tb testing.TB, p *Program, lines [][]byte) (batches []*pipelin
 
 // matchBatches is what Match does for the lines of batches, without leaving records: rules, host and date.
 func matchBatches(m *Matcher, finders []*Finder, batches []*pipeline.Batch) (lines, hits int) {
-	var texts []text
-	var made []byte
+	var t texts
 	var stage Match
 	for _, b := range batches {
 		stage.last = dated{}
 		for _, rd := range m.program.readings {
-			texts, made = texts[:0], made[:0]
+			t.reset()
 			for n := range b.Records {
-				if t, ok, _ := rd.text(&b.Records[n], b.Records[n].Date, &made); ok {
-					t.line = n
-					texts = append(texts, t)
-				}
+				rd.add(&t, n, &b.Records[n], b.Records[n].Date)
 			}
-			m.match(rd, texts, func(found *match) {
+			m.match(rd, &t, func(found *match) {
 				if addr, _ := found.host(); addr.IsValid() {
-					r := b.Records[found.of.line]
+					r := b.Records[found.of.record]
 					stage.date(finders[found.jail.view.index], &r, found.of, false)
 					hits++
 				}

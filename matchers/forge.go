@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/banpipe/banpipe/matchers/dfa"
 )
 
 // The addresses of forged lines, from blocks that belong to nobody (RFC 5737, RFC 3849).
@@ -108,7 +110,7 @@ func (f *forger) blames(line []byte, r *rule) string {
 	if bytes.ContainsAny(line, "\n\r") {
 		return ""
 	}
-	f.matcher.join(&text{head: line})
+	f.matcher.join(&dfa.Line{Head: line})
 	found := match{jail: f.jail}
 	if f.matcher.judge(f.jail, &found) != hit || r != nil && found.rule != r {
 		return ""

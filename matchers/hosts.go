@@ -55,7 +55,10 @@ func parseIPv4(text []byte) (netip.Addr, bool) {
 		addr[field] = byte(value)
 		field, value, digits = field+1, 0, 0
 	}
-	return netip.AddrFrom4(addr), field == 4
+	if field < 4 {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom4(addr), true
 }
 
 // parseIPv6 reads groups of hex digits, one run of them left out as "::". What else there may be it does not
@@ -91,11 +94,11 @@ func parseIPv6(text []byte) (netip.Addr, bool) {
 			i++
 		}
 	}
-	switch {
-	case gap < 0:
-		return netip.AddrFrom16(addr), n == len(addr)
-	case n == len(addr):
+	if (gap < 0) != (n == len(addr)) {
 		return netip.Addr{}, false
+	}
+	if gap < 0 {
+		return netip.AddrFrom16(addr), true
 	}
 	tail := n - gap
 	copy(addr[len(addr)-tail:], addr[gap:n])

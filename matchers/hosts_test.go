@@ -37,7 +37,7 @@ func TestParseHost(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
 			got, ok := parseHost([]byte(tt.text))
-			if ok != (tt.want != "") || ok && got.String() != tt.want {
+			if ok != (tt.want != "") || ok != got.IsValid() || ok && got.String() != tt.want {
 				t.Errorf("got %v %v, want %q", got, ok, tt.want)
 			}
 		})
@@ -55,7 +55,7 @@ func FuzzParseAddr(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, ok := parseAddr(text)
 		want, err := netip.ParseAddr(string(text))
-		if ok != (err == nil) || ok && got != want {
+		if ok != (err == nil) || got != want {
 			t.Errorf("%q: got %v %v, want %v %v", text, got, ok, want, err)
 		}
 	})

@@ -58,7 +58,8 @@ func (s *Session) buffer(key bufferKey) *lineBuffer {
 // push adds a line and runs the rules of j over what is there now. The time of r becomes that of the last
 // date, if r has none of its own.
 func (b *lineBuffer) push(m *Matcher, j *jail, r *pipeline.Record) (*match, outcome) {
-	m.join(&text{head: r.Line[:r.Date.Start], tail: r.Line[r.Date.End:], cut: r.Cut})
+	line := plainText(r, r.Date)
+	m.join(&line)
 	b.add(bytes.Clone(m.text), j.filter.MaxLines)
 	b.date(r)
 	return b.match(m, j)

@@ -29,9 +29,8 @@ type Match struct {
 
 	sources map[string]*matchSource
 	dates   [][]pipeline.Span // of the batch, by view.dating, as far as they were asked for
-	texts   []text
-	json    []byte // the texts of lines of JSON
-	last    dated  // the date that was read last
+	texts   texts
+	last    dated // the date that was read last
 	hits    []pipeline.Record
 	order   []int // by hit: its line and, where several views have hits, their places
 	ranks   []int // of hits, sorted
@@ -120,7 +119,7 @@ func (m *Match) find(s *matchSource, view int, b *pipeline.Batch) []pipeline.Spa
 
 // read judges the batch for the jails of a reading.
 func (m *Match) read(s *matchSource, rd *reading, b *pipeline.Batch) {
-	m.texts, m.json = m.texts[:0], m.json[:0]
+	m.texts.reset()
 	dates := m.find(s, rd.of.dating, b)
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -128,46 +127,39 @@ func (m *Match) read(s *matchSource, rd *reading, b *pipeline.Batch) {
 		if dates != nil {
 			date = dates[i]
 		}
-		t, ok, failed := rd.text(r, date, &m.json)
-		if failed && rd.of.json != nil {
+		if !rd.add(&m.texts, i, r, date) && rd.of.json != nil {
 			m.count(func(c *Counts) { c.NotJSON.Add(1) })
 		}
-		if !ok {
-			continue
-		}
-		t.line = i
-		m.texts = append(m.texts, t)
 	}
-	s.matcher.match(rd, m.texts, func(found *match) { m.hit(s, found, b) })
+	s.matcher.match(rd, &m.texts, func(found *match) { m.hit(s, found, b) })
 	for _, j := range rd.buffered {
-		for i := range m.texts {
-			m.line(s, j, &m.texts[i], b)
+		for i := range m.texts.of {
+			m.line(s, j, &m.texts.of[i], b)
 		}
 	}
 	m.countSlow(s.matcher)
-	clear(m.texts)
 }
 
 // line passes a line on to Session, for a jail whose filter looks at several.
 func (m *Match) line(s *matchSource, j *jail, t *text, b *pipeline.Batch) {
-	r := b.Records[t.line]
+	r := b.Records[t.record]
 	r.Date = t.date
 	r.Kind, r.Jail = pipeline.Note, j.name
 	m.date(s.finders[j.view.index], &r, t, b.Live)
 	r.Session = b.Hold([]byte{lineMark})
-	m.keep(s, j, &r, t.line)
+	m.keep(s, j, &r, t.record)
 }
 
 // hit makes a record of a match.
 func (m *Match) hit(s *matchSource, found *match, b *pipeline.Batch) {
-	r := b.Records[found.of.line]
+	r := b.Records[found.of.record]
 	if !found.fill(&r, b) {
 		m.count(func(c *Counts) { c.NoHost.Add(1) })
 		return
 	}
 	r.Date = found.of.date
 	m.date(s.finders[found.jail.view.index], &r, found.of, b.Live)
-	m.keep(s, found.jail, &r, found.of.line)
+	m.keep(s, found.jail, &r, found.of.record)
 }
 
 func (m *Match) keep(s *matchSource, j *jail, r *pipeline.Record, line int) {
@@ -181,7 +173,7 @@ func (m *Match) date(dates *Finder, r *pipeline.Record, of *text, live bool) {
 		return
 	}
 	read := r.Time
-	if w := (when{by: dates, line: of.line, json: of.json, date: r.Date}); m.last.when != w {
+	if w := (when{by: dates, line: of.record, json: of.json, date: r.Date}); m.last.when != w {
 		m.last = dated{when: w}
 		m.last.read(r)
 	}

@@ -120,13 +120,15 @@ func (p *Program) number(j *jail) {
 	}
 }
 
-// text is what the view sees of a record whose date was found; false if the line is none of its kind. For
-// lines of JSON and of UFW made grows by the text.
-func (v *view) text(r *pipeline.Record, date pipeline.Span, made *[]byte) (text, bool) {
+// text is what the view sees of a record whose date was found; false if the line is none of its kind. json says that the
+// date is a field's.
+func (v *view) text(r *pipeline.Record, date pipeline.Span) (line dfa.Line, json, ok bool) {
 	if v.json == nil && v.ufw == nil || v.mixed && !looksJSON(r) {
-		return plainText(r, date), true
+		return plainText(r, date), false, true
 	}
-	return v.fields(r, date, made)
+	var made []byte
+	line, ok = v.fields(r, date, &made)
+	return line, v.dated(), ok
 }
 
 // jsonAt is where a line's JSON begins: at its start or, in an entry of the journal, behind "host ident[pid]: ". Any other words before

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/banpipe/banpipe/matchers/dfa"
 	"github.com/banpipe/banpipe/pipeline"
 )
 
@@ -26,14 +27,24 @@ type reading struct {
 	selection func() *selection // of jails; made when it is first asked for
 }
 
-// A text is a line in the form of a reading: without its date, so in two pieces.
+// texts are lines in the form of a reading.
+type texts struct {
+	lines []dfa.Line // as the rules see them: without the date, so in two pieces, and without newlines
+	of    []text     // where each is from
+	made  []byte     // what JSON and UFW's lines were made into
+}
+
+// A text is what is known of a line beside its bytes.
 type text struct {
-	line       int // index of the record
-	date       pipeline.Span
-	head, tail []byte
-	cut        bool // the end of the line is missing
-	object     bool // the line begins as an object of JSON does
-	json       bool // head is made of JSON, whose date is a field's
+	record int // its index in the batch
+	date   pipeline.Span
+	object bool // the line begins as an object of JSON does
+	json   bool // the date is a field's
+}
+
+func (t *texts) reset() {
+	clear(t.lines)
+	t.lines, t.of, t.made = t.lines[:0], t.of[:0], t.made[:0]
 }
 
 // readingsOf are the readings that views need. Apart, each view has its own.
@@ -76,48 +87,70 @@ func (r *reading) fits(v *view, plain bool) bool {
 // serves reports whether a text of r is for a jail: mixed views look at a line in one way only.
 func (r *reading) serves(j *jail, t *text) bool { return !j.view.mixed || t.object != r.plain }
 
-// text is the text of a record whose date was found. ok is false if it has none: if the line is for other readings, or, failed,
-// no line of their kind. For JSON and UFW made grows by the text.
-func (r *reading) text(record *pipeline.Record, date pipeline.Span, made *[]byte) (t text, ok, failed bool) {
+// add adds the text of a record whose date was found, if it has one. It returns false if the line should have been of the
+// reading's kind, and is not.
+func (r *reading) add(to *texts, index int, record *pipeline.Record, date pipeline.Span) bool {
 	object := r.mixed && looksJSON(record)
-	switch {
-	case r.only && object == r.plain:
-		return t, false, false
-	case r.plain:
-		t, ok = plainText(record, date), true
-	default:
-		t, ok = r.of.fields(record, date, made)
+	if r.only && object == r.plain {
+		return true // it is for other readings
 	}
-	t.object = object
-	return t, ok, !ok
+	if r.plain {
+		to.lines = append(to.lines, plainText(record, date))
+	} else {
+		line, ok := r.of.fields(record, date, &to.made)
+		if !ok {
+			return false
+		}
+		to.lines = append(to.lines, line)
+	}
+	to.of = append(to.of, text{record: index, date: date, object: object, json: !r.plain && r.of.dated()})
+	return true
 }
 
 // plainText is a line as it is.
-func plainText(r *pipeline.Record, date pipeline.Span) text {
-	return text{date: date, head: r.Line[:date.Start], tail: r.Line[date.End:], cut: r.Cut}
+func plainText(r *pipeline.Record, date pipeline.Span) dfa.Line {
+	if tail := trimNewline(r.Line[date.End:]); len(tail) > 0 {
+		return dfa.Line{Head: r.Line[:date.Start], Tail: tail, Cut: r.Cut}
+	}
+	return dfa.Line{Head: trimNewline(r.Line[:date.Start]), Cut: r.Cut}
 }
 
-// fields is what JSON or UFW's fields make of a line.
-func (v *view) fields(r *pipeline.Record, date pipeline.Span, made *[]byte) (text, bool) {
+// trimNewline is what bytes.TrimRight would do, for lines that nearly all end in neither.
+func trimNewline(line []byte) []byte {
+	for n := len(line); n > 0 && (line[n-1] == '\n' || line[n-1] == '\r'); n-- {
+		line = line[:n-1]
+	}
+	return line
+}
+
+// fields is what JSON or UFW's fields make of a line; made grows by it.
+func (v *view) fields(r *pipeline.Record, date pipeline.Span, made *[]byte) (dfa.Line, bool) {
 	start := len(*made)
 	var ok bool
 	if v.json != nil {
 		*made, ok = v.json.append(*made, r.Line[jsonAt(r):])
-		return text{date: date, head: (*made)[start:], json: !v.pattern}, ok && !r.Cut
+		return dfa.Line{Head: trimNewline((*made)[start:])}, ok && !r.Cut
 	}
 	if !bytes.Contains(r.Line, ufwMark) {
-		return text{}, false
+		return dfa.Line{}, false
 	}
 	*made = append(append(*made, r.Line[:date.Start]...), r.Line[date.End:]...)
 	end := len(*made)
 	if *made, ok = v.ufw.append(*made, (*made)[start:]); !ok {
 		*made = (*made)[:start]
-		return text{}, false
+		return dfa.Line{}, false
 	}
-	return text{date: date, head: (*made)[end:]}, !r.Cut
+	return dfa.Line{Head: trimNewline((*made)[end:])}, !r.Cut
 }
+
+// dated reports whether the date of a line is a field of its JSON.
+func (v *view) dated() bool { return v.json != nil && !v.pattern }
 
 // looksJSON reports whether a line begins as an object does.
 func looksJSON(r *pipeline.Record) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(r.Line[jsonAt(r):], " "), []byte("{"))
+	line := r.Line[jsonAt(r):]
+	for len(line) > 0 && line[0] == ' ' {
+		line = line[1:]
+	}
+	return len(line) > 0 && line[0] == '{'
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/banpipe/banpipe/matchers/dfa"
 	"github.com/dlclark/regexp2"
 )
 
@@ -23,7 +24,7 @@ func TestSlowPathGivesUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			m, start := p.NewMatcher(), time.Now()
-			m.join(&text{head: []byte(tt.line)})
+			m.join(&dfa.Line{Head: []byte(tt.line)})
 			if got := m.judge(p.jails[0], &match{jail: p.jails[0]}); got != miss || m.slow.gaveUp != 1 {
 				t.Errorf("got outcome %v, gave up %d times; want a miss and once", got, m.slow.gaveUp)
 			}
@@ -86,7 +87,7 @@ func TestCutLine(t *testing.T) {
 		{"sshd: login of x from 192.0.2.7", true, miss},
 		{"sshd: bad x from 192.0.2.7, and so on", true, hit},
 	} {
-		m.join(&text{head: []byte(tt.line), cut: tt.cut})
+		m.join(&dfa.Line{Head: []byte(tt.line), Cut: tt.cut})
 		if got := m.judge(p.jails[0], &match{jail: p.jails[0]}); got != tt.want {
 			t.Errorf("%q cut %v: got %v, want %v", tt.line, tt.cut, got, tt.want)
 		}

@@ -110,19 +110,3 @@ func (s *selection) each(bits []uint64, judge func(jail int)) {
 		}
 	}
 }
-
-// pieces are how the set sees a text: what join does, without a copy.
-func (t *text) pieces() dfa.Line {
-	if tail := trimNewline(t.tail); len(tail) > 0 {
-		return dfa.Line{Head: t.head, Tail: tail, Cut: t.cut}
-	}
-	return dfa.Line{Head: trimNewline(t.head), Cut: t.cut}
-}
-
-// trimNewline is what bytes.TrimRight would do, for lines that nearly all end in neither.
-func trimNewline(line []byte) []byte {
-	for n := len(line); n > 0 && (line[n-1] == '\n' || line[n-1] == '\r'); n-- {
-		line = line[:n-1]
-	}
-	return line
-}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/banpipe/banpipe/matchers/dfa"
 	"github.com/banpipe/banpipe/pipeline"
 )
 
@@ -101,12 +102,11 @@ func (t *Tracer) Entry(line []byte, at time.Time) Trace {
 }
 
 func (t *Tracer) trace(r *pipeline.Record) Trace {
-	var made []byte
-	seen, ok := t.view.text(r, r.Date, &made)
+	seen, json, ok := t.view.text(r, r.Date)
 	if !ok {
 		return Trace{Time: r.Time, Date: r.Date, Rule: -1}
 	}
-	if seen.json && !r.Dated {
+	if json && !r.Dated {
 		if span, at, ok := jsonTime(t.finder, r.Line, jsonAt(r), r.Time); ok {
 			r.Date, r.Time = span, at
 		}
@@ -129,12 +129,12 @@ func (t *Tracer) trace(r *pipeline.Record) Trace {
 	return trace
 }
 
-func (t *Tracer) judge(r *pipeline.Record, seen *text) (*match, outcome) {
+func (t *Tracer) judge(r *pipeline.Record, seen *dfa.Line) (*match, outcome) {
 	if t.jail.filter.MaxLines > 1 {
 		return t.session.buffer(bufferKey{t.jail.name, t.batch.Source}).push(t.matcher, t.jail, r)
 	}
 	t.matcher.join(seen)
-	found := &match{jail: t.jail, of: seen}
+	found := &match{jail: t.jail}
 	return found, t.matcher.judge(t.jail, found)
 }
 
