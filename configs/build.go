@@ -155,10 +155,16 @@ func (b *builder) choose() error {
 	return nil
 }
 
-// sources are one follower for all files, the journal once per match, and the stream.
+// sources are one follower for all files, each named pipe, the journal once per match, and the stream.
 func (b *builder) sources() []pipeline.Source {
 	var all []pipeline.Source
-	if paths := b.paths(); len(paths) > 0 {
+	paths := b.paths()
+	for _, path := range paths {
+		if isFIFO(path) {
+			all = append(all, sources.NewFIFO(path, b.opts.Once))
+		}
+	}
+	if paths = slices.DeleteFunc(paths, isFIFO); len(paths) > 0 {
 		opt := sources.FilesOptions{Paths: paths, Once: b.opts.Once, Logger: b.opts.Logger, Now: b.opts.Now}
 		if !b.opts.Once {
 			start := newStart(b)

@@ -211,6 +211,7 @@ func (b *builder) logs(j *Jail) bool {
 		j.Waits = List{"journal"}
 		return b.readJournal(j)
 	}
+	b.oddLogs(j)
 	j.JournalMatch = nil // the same entries stand in the log
 	if len(j.LogPath) == 0 {
 		if b.opts.Stdin == nil {

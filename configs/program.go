@@ -13,13 +13,16 @@ import (
 // stdin is what the stream is called in Batch.Source. A program that has several calls them "stdin:NAME".
 const stdin = "stdin"
 
-// readsFrom reports whether the jail looks at the lines of a source: a file that its logpath names, or the
+// readsFrom reports whether the jail looks at the lines of a source: a file or a named pipe that its logpath names, or the
 // stream if there is one.
 func (j *Jail) readsFrom(source string) bool {
 	if j.CountsBans() {
 		return false
 	}
 	path, isFile := strings.CutPrefix(source, "file:")
+	if !isFile {
+		path, isFile = strings.CutPrefix(source, "fifo:")
+	}
 	if match := j.Journal(); match != "" && source == journalSource(match) {
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -60,7 +61,7 @@ func foreignLines(j *Jail, path string) int {
 
 // endLines are the whole lines at the beginning and at the end of a regular file.
 func endLines(path string) [][]byte {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would wait for its writer
 	if err != nil {
 		return nil
 	}

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/banpipe/banpipe/pipeline"
@@ -68,26 +66,6 @@ func NewReader(name string, r io.Reader) *Reader {
 		s.free <- &block{buf: make([]byte, defaultMaxLine+2+readerBlock)}
 	}
 	return s
-}
-
-// OpenFIFO makes a source of a named pipe, called "fifo:" and the path. It does not end when the writers
-// close it: others may come. It is an error if path is anything else.
-func OpenFIFO(path string) (*Reader, error) {
-	// Opened for writing too, so that there is always a writer (fifo(7)); without O_NONBLOCK Close would
-	// have to wait for a line.
-	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && info.Mode().Type() != fs.ModeNamedPipe {
-		err = fmt.Errorf("%s is not a named pipe", path)
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return NewReader("fifo:"+path, file), nil
 }
 
 // Close closes the stream, if it can be closed; Read then returns io.EOF behind what was read.

@@ -33,11 +33,10 @@ func TestReaderKeepsTheContract(t *testing.T) {
 func TestFIFOOutlivesItsWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	check(syscall.Mkfifo(path, 0o600))
-	r, err := OpenFIFO(path)
-	check(err)
+	r := NewFIFO(path, false)
 	var b pipeline.Batch
 	for _, line := range []string{"one", "two"} { // by two writers, one after the other
-		check(os.WriteFile(path, []byte(line+"\n"), 0))
+		go os.WriteFile(path, []byte(line+"\n"), 0)
 		b.Reset()
 		check(r.Read(t.Context(), &b))
 		if got := string(b.Records[0].Line); got != line || b.Source != "fifo:"+path {
@@ -49,8 +48,47 @@ func TestFIFOOutlivesItsWriters(t *testing.T) {
 	if err := r.Read(t.Context(), &b); err != io.EOF {
 		t.Errorf("got %v, want io.EOF", err)
 	}
-	if _, err := OpenFIFO(os.DevNull); err == nil {
-		t.Error("got no error for what is no FIFO")
+}
+
+// What is no pipe is not opened, and what becomes one is.
+func TestFIFOWaitsForAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	write(t, path, "a file\n")
+	r := NewFIFO(path, false)
+	defer r.Close()
+	var b pipeline.Batch
+	if err := r.Read(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "not a named pipe") {
+		t.Errorf("got %v, want that it is no pipe", err)
+	}
+	check(os.Remove(path))
+	check(syscall.Mkfifo(path, 0o600))
+	go os.WriteFile(path, []byte("one\n"), 0)
+	for deadline := time.Now().Add(5 * time.Second); len(b.Records) == 0 && time.Now().Before(deadline); {
+		r.Read(t.Context(), &b)
+	}
+	if len(b.Records) != 1 || string(b.Records[0].Line) != "one" {
+		t.Errorf("got %v, want the line", b.Records)
+	}
+}
+
+// Read once, a pipe ends when nobody writes.
+func TestFIFOOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	check(syscall.Mkfifo(path, 0o600))
+	w, err := os.OpenFile(path, os.O_RDWR, 0)
+	check(err)
+	r := NewFIFO(path, true)
+	defer r.Close()
+	_, err = w.WriteString("one\ntwo")
+	check(err)
+	var b pipeline.Batch
+	check(r.Read(t.Context(), &b))
+	w.Close()
+	for err == nil {
+		err = r.Read(t.Context(), &b)
+	}
+	if err != io.EOF || len(b.Records) != 2 {
+		t.Errorf("got %v behind %d records, want io.EOF behind 2", err, len(b.Records))
 	}
 }
 

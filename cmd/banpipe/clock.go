@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/banpipe/banpipe/configs"
@@ -76,7 +77,7 @@ func endsOf(cfg *configs.Config, chosen []string) (ends [][]byte) {
 
 // readTail reads the last max bytes of a regular file, from the beginning of a line.
 func readTail(path string, max int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would wait for its writer
 	if err != nil {
 		return nil, err
 	}
