@@ -63,6 +63,12 @@ var (
 // Name is "nftables".
 func (*NFTables) Name() string { return "nftables" }
 
+// Same reports whether o makes the same table in the same way, so that either can go on in the other's place.
+func (n *NFTables) Same(o *NFTables) bool {
+	return n.table() == o.table() && n.Hook == o.Hook && n.Priority == o.Priority && n.KeepOutgoing == o.KeepOutgoing &&
+		n.Policy == o.Policy && n.Size == o.Size && n.AuditEvery == o.AuditEvery
+}
+
 func (n *NFTables) table() string { return cmp.Or(n.Table, "banpipe") }
 
 func (n *NFTables) log() *zap.Logger {

@@ -14,6 +14,7 @@ import (
 	"github.com/banpipe/banpipe/configs"
 	"github.com/banpipe/banpipe/pipeline"
 	"github.com/banpipe/banpipe/pipeline/control"
+	"github.com/banpipe/banpipe/sinks"
 )
 
 // reloadNow loads and builds the configuration as its files are now, and only if all is well lets the pipeline that
@@ -95,6 +96,23 @@ func handOver(old, to *configs.Built) {
 		if i >= 0 {
 			to.Sources[i] = was
 		} else if c, ok := was.(io.Closer); ok {
+			c.Close()
+		}
+	}
+}
+
+// handOverSinks lets tables that are the same in both go on, with their counters, and closes the other sinks: those are
+// synchronised at the start of the new pipeline.
+func handOverSinks(old, to *configs.Built) {
+	for _, was := range old.Outputs {
+		i := slices.IndexFunc(to.Outputs, func(o pipeline.Output) bool {
+			n, ok := o.Sink.(*sinks.NFTables)
+			before, table := was.Sink.(*sinks.NFTables)
+			return ok && table && n.Same(before)
+		})
+		if i >= 0 {
+			to.Outputs[i].Sink = was.Sink
+		} else if c, ok := was.Sink.(io.Closer); ok {
 			c.Close()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,9 +31,17 @@ func TestReload(t *testing.T) {
 	s.refused(`banpipe.toml:\d+: .*maxretries`, "reload")
 	s.says("sshd +2 ", "status")
 
+	handles := func() string { // they change with every rule that is made anew, and its counter is lost
+		out, _ := exec.Command("nft", "-a", "list", "chain", "inet", "banpipe", "bans").CombinedOutput()
+		return string(out)
+	}
+	before := handles()
 	s.configure("ignoreip = [\"192.0.2.8\"]\n")
 	s.says("(?s)reloaded: sshd\n1 bans lifted", "reload")
 	s.holds("ban4", "192.0.2.8", false)
+	if after := handles(); after != before {
+		t.Errorf("got\n%s\nwant the rules as they were:\n%s", after, before)
+	}
 	s.holds("ban4", "192.0.2.7", true)
 	s.holds("allow4", "192.0.2.20", true)
 	s.says("jail sshd: 192.0.2.8 is in ignoreip", "why", "192.0.2.8")

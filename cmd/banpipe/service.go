@@ -87,8 +87,8 @@ func (s *service) run(ctx context.Context) error {
 		}
 		cancel()
 		if err == nil && to != nil && ctx.Err() == nil {
-			closeSinks(built)
 			handOver(built, to.to.built)
+			handOverSinks(built, to.to.built)
 			if dropped := droppedBackEnds(built, to.to.built); len(dropped) > 0 {
 				s.emptying.Go(func() { s.empty(dropped) })
 			}
