@@ -118,7 +118,7 @@ func (d *Decide) begin(b *Batch, now time.Time) {
 	f.since = time.Time{}
 	for name, k := range f.jails {
 		n := len(k.held)
-		if n > firstFew && k.due.IsZero() {
+		if n > firstFew && k.due.IsZero() && !d.jails[name].Observe {
 			k.due = now.Add(d.Notice)
 			d.Logger.Warn("a jail is about to ban for lines from before its first start", zap.String("jail", name), zap.Int("addrs", n),
 				zap.Duration("in", d.Notice), zap.String("stop", "enforce = false in the jail, then banpipe reload: it only reports them"))

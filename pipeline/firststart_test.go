@@ -194,7 +194,6 @@ func TestFirstStartSaved(t *testing.T) {
 	} {
 		d := &Decide{Jails: map[string]Jail{"j": c.jail}, Now: clock, Notice: 30 * time.Second}
 		load(d)
-		now = now.Add(30 * time.Second)
 		got := decide(t, d, &Batch{})
 		now = now.Add(30 * time.Second)
 		for _, line := range append(got, decide(t, d, &Batch{})...) {
