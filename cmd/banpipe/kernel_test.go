@@ -409,6 +409,7 @@ func TestKernelIsAdopted(t *testing.T) {
 		if s := set(); !held() || !strings.Contains(s, "expires 59m") {
 			t.Errorf("%s: got\n%s\nwant 192.0.2.7 with the time that it had left", name, s)
 		}
+		within(20*time.Second, func() bool { _, code := runVerb(t, "status", "--config", config); return code == 0 })
 		out, _ := runVerb(t, "list", "--allowed", "--config", config)
 		status, _ := runVerb(t, "status", "--config", config)
 		if !regexp.MustCompile(`(?s)192.0.2.9 .* 1h59m.*2001:db8::9 .* ever `).MatchString(out) || !strings.Contains(status, "everything is paused until") {
