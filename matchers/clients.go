@@ -23,8 +23,11 @@ const (
 )
 
 // accessShapes are the shapes of logs with a line for every request, whose lines name the client in the first or second
-// word.
-var accessShapes = []string{"access", "nginx", "python"}
+// word, or in the first field with an address of those that the filter reads.
+var accessShapes = []string{"access", "nginx", "python", "json"}
+
+// Of lines of JSON, which take some hundred nanoseconds each to take apart, one in so many is looked at, and counts for all.
+const jsonSample = 8
 
 // Clients counts who a web server's log says its clients are, and so finds a proxy that hides them. It sees every line before
 // Match and its offences behind it: Before and After are called for the same batch, around Match, by any number of
@@ -53,6 +56,8 @@ type client struct {
 	votes              int        // lines of it, less those of others
 	lines, total, hits int        // of it, of all, and of it that are offences, since it was chosen; halved now and then
 	held               bool
+	json               *jsonText // the fields of lines of JSON; nil if no filter reads them
+	skip               int       // lines of JSON until the next one is looked at
 }
 
 // Before counts the lines of a batch.
@@ -66,8 +71,14 @@ func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
 	if k == nil {
 		return
 	}
+	lost := func() { c.change(b.Source, k, false) }
 	for i := range b.Records {
-		k.count(clientField(&b.Records[i]), func() { c.change(b.Source, k, false) })
+		if r := &b.Records[i]; k.json == nil || len(r.Line) == 0 || r.Line[jsonAt(r)] != '{' {
+			k.count(clientField(r), 1, lost)
+		} else if k.skip--; k.skip < 0 {
+			k.skip = jsonSample - 1
+			k.count(k.jsonField(r.Line[jsonAt(r):]), jsonSample, lost)
+		}
 	}
 }
 
@@ -111,6 +122,9 @@ func (c *Clients) source(name string) *client {
 	}
 	if p := c.Programs(name); p != nil && slices.ContainsFunc(p.jails, func(j *jail) bool { return slices.Contains(accessShapes, j.filter.Shape) }) {
 		k = &client{}
+		if i := slices.IndexFunc(p.views, func(v *view) bool { return v.json != nil }); i >= 0 {
+			k.json = p.views[i].json
+		}
 	}
 	c.sources[name] = k
 	return k
@@ -132,20 +146,20 @@ func (c *Clients) change(source string, k *client, held bool) {
 	c.Changed(source, k.addr, held)
 }
 
-// count takes a line of the address that is written so; of nobody if it is empty. lost is called before another one is chosen.
-func (k *client) count(text []byte, lost func()) {
-	k.total++
+// count takes n lines of the address that is written so; of nobody if it is empty. lost is called before another one is chosen.
+func (k *client) count(text []byte, n int, lost func()) {
+	k.total += n
 	switch {
 	case len(text) > 0 && bytes.Equal(text, k.text[:k.size]):
-		k.lines++
-		k.votes = min(k.votes+1, clientMemory/4)
+		k.lines += n
+		k.votes = min(k.votes+n, clientMemory/4)
 	case k.votes > 0 || len(text) == 0 || len(text) > len(k.text):
-		k.votes = max(0, k.votes-1)
+		k.votes = max(0, k.votes-n)
 	default:
 		lost()
-		*k = client{size: copy(k.text[:], text), votes: 1, lines: 1, total: 1, text: k.text}
+		*k = client{size: copy(k.text[:], text), votes: n, lines: n, total: n, text: k.text, json: k.json, skip: k.skip}
 	}
-	if k.total == clientStays {
+	if !k.addr.IsValid() && k.total >= clientStays && k.total < 2*clientStays {
 		k.addr, _ = parseHost(k.text[:k.size])
 	}
 	if k.total >= clientMemory {
@@ -182,6 +196,23 @@ func clientField(r *pipeline.Record) []byte {
 			return word
 		}
 		line = line[end:]
+	}
+	return nil
+}
+
+// jsonField is the client of a line of JSON: the first of the fields that the filter reads whose value is an address.
+func (k *client) jsonField(line []byte) []byte {
+	var spans [maxJSONFields][2]int
+	found, ok := k.json.find(spans[:0], line)
+	if !ok {
+		return nil
+	}
+	for _, f := range found {
+		if f[0] >= 0 && f[1]-f[0] > 2 && line[f[0]] == '"' {
+			if word := addrWord(line[f[0]+1 : f[1]-1]); word != nil {
+				return word
+			}
+		}
 	}
 	return nil
 }

@@ -136,6 +136,58 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// Lines of JSON name the client in a field; one in eight is looked at.
+func TestClientsJSON(t *testing.T) {
+	p, err := NewProgram([]JailFilter{{Jail: "caddy", Filter: Filter{
+		Shape: "json", Format: "json", Text: []string{"logger", "msg", "request.client_ip", "request.remote_ip", "status"},
+		FailRegex: []Rule{{Regex: `^[^\t]*\t[^\t]*\t<ADDR>\t[^\t]*\t401$`}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, addr string
+		bad        int // of a hundred
+		want       string
+	}{
+		{"a proxy", "10.0.0.2", 5, "10.0.0.2"},
+		{"IPv6", "fd00::2", 5, "fd00::2"},
+		{"a scanner", "10.0.0.2", 95, ""},
+		{"no address", "example.com", 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			programs := func(string) *Program { return p }
+			clients, match := &Clients{Programs: programs, Changed: func(string, netip.Addr, bool) {}}, &Match{Programs: programs}
+			rnd := rand.New(rand.NewPCG(5, 5))
+			for range 20 {
+				b := &pipeline.Batch{Source: "file:/var/log/caddy/access.log"}
+				for range 100 {
+					status := 200
+					if rnd.IntN(100) < c.bad {
+						status = 401
+					}
+					b.Append(fmt.Appendf(nil, `{"ts": 1795332191.4, "logger": "http.log.access", "msg": "handled request", "request": {"remote_ip": "198.51.100.1", "client_ip": %q}, "status": %d}`, c.addr, status), time.Now())
+				}
+				clients.Before(t.Context(), b)
+				if err := match.Process(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+				clients.After(t.Context(), b)
+			}
+			got := ""
+			for _, h := range clients.Held() {
+				got = h.Addr.String()
+			}
+			if c.addr == "example.com" {
+				c.want = "198.51.100.1" // the next field that is one
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // Logs of other servers, where one attacker may well have all the lines, are not looked at.
 func TestClientsElsewhere(t *testing.T) {
 	p, err := NewProgram([]JailFilter{{Jail: "sshd", Filter: Filter{Shape: "syslog", FailRegex: []Rule{{Regex: `from <ADDR>$`}}}}})
@@ -199,7 +251,7 @@ func FuzzClients(f *testing.F) {
 				word = fmt.Sprintf("203.0.113.%d", rnd.IntN(int(others)+1))
 			}
 			counts[word]++
-			k.count([]byte(word), func() {})
+			k.count([]byte(word), 1, func() {})
 		}
 		for word, lines := range counts {
 			if 2*lines > n && string(k.text[:k.size]) != word {
