@@ -75,8 +75,9 @@ func (b *Built) Waiting() (all []string) {
 	return all
 }
 
-// SlowRules lists the rules of the logs that have been read which need more than the linear engine.
-func (b *Built) SlowRules() []matchers.Note { return b.programs.slow() }
+// SlowRules lists the rules of the logs that have been read which need more than the linear engine, or have had too
+// many states for their lines.
+func (b *Built) SlowRules() []matchers.Note { return append(b.programs.slow(), b.Counts.Left()...) }
 
 // Build makes the pipeline that a configuration describes. It touches no firewall and, without
 // Strict, opens no log. It

@@ -35,6 +35,7 @@ func (m *Matcher) capture(r *regex, text []byte, sure bool) (found, ok bool) {
 	spans, found, thrashes := cache.Find(text, nil, nil, sure, m.captures.spans[:0])
 	if m.captures.spans = spans; thrashes {
 		m.slow.confirmed++
+		m.leave(r, "has too many states for its lines: Go's regexp finds its groups")
 		return false, false
 	}
 	if found {

@@ -19,12 +19,17 @@ import (
 
 // composed is what stands in the set for each rule of a jail with a prefregex; nil if one cannot be composed.
 func composed(j *jail) map[*rule]string {
-	if j.pref == nil || !j.pref.holdsContent() {
+	if j.pref == nil || j.pref.root.contains(func(n *node) bool { return n.op == opRepeat && n.contains(j.pref.isContent) }) {
 		return nil
 	}
+	whole := j.pref.maySeeAll()
 	all := map[*rule]string{}
 	for _, r := range slices.Concat(j.fail, j.ignore) {
-		text, _ := printGo(j.pref.around(r.root))
+		n := j.pref.around(r.root)
+		if whole {
+			n = alt(n, r.root)
+		}
+		text, _ := printGo(n)
 		if _, err := regexp.Compile(text); err != nil {
 			return nil // together they are too large
 		}
@@ -33,17 +38,10 @@ func composed(j *jail) map[*rule]string {
 	return all
 }
 
-// holdsContent reports whether each match of a prefregex has one content that is not empty: fail2ban takes the
-// whole line for an empty one, and a newline at its end for none.
-func (r *regex) holdsContent() bool {
-	plain := always(r.root, r.isContent)
-	r.root.contains(func(n *node) bool {
-		if r.isContent(n) && mayBeEmpty(n.subs[0]) || n.op == opRepeat && n.subs[0].contains(r.isContent) {
-			plain = false
-		}
-		return !plain
-	})
-	return plain
+// maySeeAll reports whether failregex may be run on the whole line: fail2ban takes it where a prefregex finds no
+// content or an empty one, and a newline at its end counts for nothing.
+func (r *regex) maySeeAll() bool {
+	return !always(r.root, r.isContent) || r.root.contains(func(n *node) bool { return r.isContent(n) && mayBeEmpty(n.subs[0]) })
 }
 
 func mayBeEmpty(n *node) bool {

@@ -1,9 +1,9 @@
 package matchers
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
-
-	"github.com/banpipe/banpipe/matchers/dfa"
 )
 
 // Counts is what Match has seen. Its fields may be read at any time.
@@ -19,36 +19,46 @@ type Counts struct {
 	Confirmed   atomic.Int64 // rules that regexp was asked about, since their automaton had too many states
 	Flushes     atomic.Int64 // caches of states that were full, and were emptied
 	Splits      atomic.Int64 // sets of rules that had too many states together, and were split
-	Alone       atomic.Int64 // rules that have left the sets for regexp, in each worker
 	SlowFailed  atomic.Int64 // times that the slow path gave up on a line: no matches
+
+	mu   sync.Mutex
+	left []Note
+}
+
+// Left lists the rules that have gone to Go's regexp, since their automaton had too many states for the lines
+// that came.
+func (c *Counts) Left() []Note {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.left)
+}
+
+func (c *Counts) leave(notes []Note) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range notes {
+		if !slices.Contains(c.left, n) {
+			c.left = append(c.left, n)
+		}
+	}
 }
 
 // slowCounts is what a Matcher adds to Counts.
-type slowCounts struct {
-	backtracked, confirmed, flushes, gaveUp int
-	splits, alone                           int
-}
+type slowCounts struct{ backtracked, confirmed, flushes, splits, gaveUp int }
 
-// scanned adds what a scanner has done between two moments.
-func (s *slowCounts) scanned(before, after dfa.Stats) {
-	s.flushes += after.Flushes - before.Flushes
-	s.splits += after.Splits - before.Splits
-	s.alone += after.Alone - before.Alone
-}
-
-// countSlow adds what m has done since it was last asked.
+// countSlow adds what a Matcher has done since it was last asked.
 func (m *Match) countSlow(of *Matcher) {
-	if of.slow == (slowCounts{}) {
+	if of.slow == (slowCounts{}) && len(of.left) == 0 {
 		return
 	}
-	s := of.slow
-	of.slow = slowCounts{}
+	s, left := of.slow, of.left
+	of.slow, of.left = slowCounts{}, nil
 	m.count(func(c *Counts) {
 		c.Backtracked.Add(int64(s.backtracked))
 		c.Confirmed.Add(int64(s.confirmed))
 		c.Flushes.Add(int64(s.flushes))
 		c.Splits.Add(int64(s.splits))
-		c.Alone.Add(int64(s.alone))
 		c.SlowFailed.Add(int64(s.gaveUp))
+		c.leave(left)
 	})
 }

@@ -1,6 +1,7 @@
 package matchers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/banpipe/banpipe/matchers/dfa"
@@ -26,6 +27,7 @@ type Matcher struct {
 
 	reference bool                              // try rule after rule with regexp: what the others are held to
 	slow      slowCounts                        // since somebody set it to 0
+	left      []Note                            // rules that are on the slow path since then
 	timed     func(r *rule, took time.Duration) // nil: nobody wants to know
 }
 
@@ -47,7 +49,7 @@ func (m *Matcher) match(rd *reading, t *texts, report func(*match)) {
 	rules, s := rd.selection(), m.scanner(rd)
 	before := s.Stats()
 	s.Scan(t.lines)
-	m.slow.scanned(before, s.Stats())
+	m.scanned(rules, s, before)
 	hits := false
 	for i := range t.lines {
 		if !s.Hit(i) {
@@ -66,6 +68,25 @@ func (m *Matcher) match(rd *reading, t *texts, report func(*match)) {
 	m.bits = nil
 	if hits {
 		m.bound()
+	}
+}
+
+// scanned counts what a scanner has done since before.
+func (m *Matcher) scanned(rules *selection, s *dfa.Scanner, before dfa.Stats) {
+	after := s.Stats()
+	m.slow.flushes += after.Flushes - before.Flushes
+	m.slow.splits += after.Splits - before.Splits
+	if after.Alone > before.Alone {
+		for _, i := range s.Alone()[before.Alone:] {
+			m.leave(rules.regexes[i], "has left the set of rules, for which it has too many states: Go's regexp runs it on every line")
+		}
+	}
+}
+
+// leave remembers that a regex runs on the slow path from now on.
+func (m *Matcher) leave(r *regex, text string) {
+	if n := r.jail.noteOn(r, text); !slices.Contains(m.left, n) {
+		m.left = append(m.left, n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,4 +273,49 @@ func (g *filterMaker) records() []pipeline.Record {
 		records[i].Cut, records[i].Dated = g.IntN(8) == 0, g.IntN(8) == 0
 	}
 	return records
+}
+
+// TestSlowerPaths holds that what takes another way than one pass is counted, that rules which do are named, and that
+// they decide as the others.
+func TestSlowerPaths(t *testing.T) {
+	f := Filter{Name: "odd", FailRegex: []Rule{
+		{Regex: `(?:a|b)*a(?:a|b){14}c from <ADDR>$`, Line: 3}, // 2^14 states
+		{Regex: `^(?P<q>"?)x(?P=q) from <ADDR>$`, Line: 4},
+	}}
+	p, err := NewProgram([]JailFilter{inJail("j", f)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(8, 9))
+	var lines []string
+	for range 2000 {
+		text := make([]byte, 300)
+		for i := range text {
+			text[i] = "ab"[rng.IntN(2)]
+		}
+		lines = append(lines, string(text)+"c from 192.0.2.7")
+	}
+	lines = append(lines, `"x" from 192.0.2.8`, `"x from 192.0.2.9`)
+	e := newEngine(p, false)
+	hits := 0
+	for records := recordsOf(lines, noon); len(records) > 0; records = records[min(300, len(records)):] {
+		hits += len(e.run(t, records[:min(300, len(records))]))
+	}
+	if hits < 900 || hits > 1100 { // every other line has an a there
+		t.Errorf("got %d hits of %d lines", hits, len(lines))
+	}
+	if got := e.counts.Backtracked.Load(); got != 2 {
+		t.Errorf("got %d rules backtracked, want 2", got)
+	}
+	var left []string
+	for _, n := range e.counts.Left() {
+		left = append(left, n.String())
+	}
+	want := "jail j: filter odd: failregex 1: has left the set of rules, for which it has too many states: Go's regexp runs it on every line"
+	if !slices.Contains(left, want) {
+		t.Errorf("got %q, want %q", left, want)
+	}
+	if e.counts.Confirmed.Load() == 0 || len(left) != 2 {
+		t.Errorf("got %d rules confirmed, and %q", e.counts.Confirmed.Load(), left)
+	}
 }

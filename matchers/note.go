@@ -1,6 +1,9 @@
 package matchers
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Note is something about a rule that its owner should know; it is no error.
 type Note struct {
@@ -27,21 +30,40 @@ func (n Note) String() string {
 func (p *Program) SlowRules() []Note {
 	var notes []Note
 	for _, j := range p.jails {
-		if j.pref != nil && j.pref.slow != nil {
-			notes = append(notes, j.note(0, "prefregex", slowText(j.pref)))
-		}
-		for _, r := range j.fail {
+		for r := range j.regexes {
 			if r.slow != nil {
-				notes = append(notes, j.note(r.line, fmt.Sprintf("failregex %d", r.index+1), slowText(r.regex)))
-			}
-		}
-		for _, r := range j.ignore {
-			if r.slow != nil {
-				notes = append(notes, j.note(r.line, fmt.Sprintf("ignoreregex %d", r.index+1), slowText(r.regex)))
+				notes = append(notes, j.noteOn(r, slowText(r)))
 			}
 		}
 	}
 	return notes
+}
+
+// regexes yields all regexes of a jail.
+func (j *jail) regexes(yield func(*regex) bool) {
+	if j.pref != nil && !yield(j.pref) {
+		return
+	}
+	for _, r := range slices.Concat(j.fail, j.ignore) {
+		if !yield(r.regex) {
+			return
+		}
+	}
+}
+
+// noteOn is a note on one of the jail's regexes.
+func (j *jail) noteOn(r *regex, text string) Note {
+	for _, list := range [...]struct {
+		name  string
+		rules []*rule
+	}{{"failregex", j.fail}, {"ignoreregex", j.ignore}} {
+		for _, of := range list.rules {
+			if of.regex == r {
+				return j.note(of.line, fmt.Sprintf("%s %d", list.name, of.index+1), text)
+			}
+		}
+	}
+	return j.note(0, "prefregex", text)
 }
 
 func slowText(r *regex) string { return "runs on the slow path: it has " + r.why }

@@ -101,8 +101,8 @@ func NewProgram(jails []JailFilter) (*Program, error) {
 
 // number prepares the regexes of a jail for what a Matcher keeps for each.
 func (p *Program) number(j *jail) {
-	each := func(r *regex) {
-		r.number = p.regexes
+	for r := range j.regexes {
+		r.number, r.jail = p.regexes, j
 		p.regexes++
 		r.captures = sync.OnceValue(func() *dfa.Captures {
 			c, err := dfa.CompileCaptures(r.fast.String(), j.wanted(r))
@@ -111,12 +111,6 @@ func (p *Program) number(j *jail) {
 			}
 			return c
 		})
-	}
-	if j.pref != nil {
-		each(j.pref)
-	}
-	for _, r := range slices.Concat(j.fail, j.ignore) {
-		each(r.regex)
 	}
 }
 

@@ -26,6 +26,7 @@ type regex struct {
 	literal []byte          // a part of every line that matches; may be empty
 	noID    bool            // <F-ID> can match no address
 
+	jail     *jail
 	number   int                  // in its Program
 	captures func() *dfa.Captures // of fast, the groups that the jail wants; nil if it is too large
 }

@@ -16,10 +16,11 @@ import (
 // prefregex the set holds its rules inside the prefregex (compose.go), which may fit where fail2ban's two steps
 // do not; where they cannot be put together the prefregex itself stands for all of them.
 type selection struct {
-	set    *dfa.Set
-	rules  []string   // of the set
-	jails  []selected // as in reading.jails
-	jailOf []int      // by number in the set: the jail whose failregex it is; none for an ignoreregex
+	set     *dfa.Set
+	rules   []string   // of the set
+	regexes []*regex   // by number in the set: of the filter
+	jails   []selected // as in reading.jails
+	jailOf  []int      // by number in the set: the jail whose failregex it is; none for an ignoreregex
 }
 
 // selected says where the rules of a jail are in the set.
@@ -65,7 +66,7 @@ func newSelection(jails []*jail, cache int) *selection {
 			of.fail, of.ignore = s.add(j.fail, i, nil), s.add(j.ignore, none, nil)
 			of.whole = of.ignore
 		case inside == nil:
-			s.number(j.pref.fast.String(), i)
+			s.number(j.pref.fast.String(), j.pref, i)
 		default:
 			of.fail, of.ignore = s.add(j.fail, i, inside), s.add(j.ignore, none, inside)
 			if j.ignoresFirst() {
@@ -86,16 +87,16 @@ func (s *selection) add(rules []*rule, jail int, inside map[*rule]string) choice
 	c := choice{set: true, from: len(s.rules), sure: inside == nil}
 	for _, r := range rules {
 		if text, ok := inside[r]; ok {
-			s.number(text, jail)
+			s.number(text, r.regex, jail)
 		} else {
-			s.number(r.fast.String(), jail)
+			s.number(r.fast.String(), r.regex, jail)
 		}
 	}
 	return c
 }
 
-func (s *selection) number(text string, jail int) {
-	s.rules, s.jailOf = append(s.rules, text), append(s.jailOf, jail)
+func (s *selection) number(text string, r *regex, jail int) {
+	s.rules, s.regexes, s.jailOf = append(s.rules, text), append(s.regexes, r), append(s.jailOf, jail)
 }
 
 // each calls judge for each jail of which a failregex fits, in their order.

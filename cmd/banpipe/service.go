@@ -170,8 +170,9 @@ func (s *service) handler(log *zap.Logger) http.Handler {
 		Version:  version(), Config: s.now.Load().cfg.Path, Started: s.start,
 		BanTime: func() time.Duration { return time.Duration(s.now.Load().cfg.Defaults.BanTime) },
 		Jails:   s.jails, Behind: s.behind, Dropped: s.dropped, Warnings: s.warnings,
-		Slow:    func() int { return len(s.now.Load().built.SlowRules()) },
-		History: s.state.History, Flush: s.flush,
+		Slow:     func() int { return len(s.now.Load().built.SlowRules()) },
+		Matching: s.matching,
+		History:  s.state.History, Flush: s.flush,
 		Reload: s.reloadNow, Confirm: s.confirm, Confirms: s.confirmUntil,
 		Who: who, Logger: log,
 	}
@@ -246,10 +247,22 @@ func (s *service) warnings() []string {
 	if n := now.built.Counts.OddDates.Load(); n > 0 {
 		all = append(all, fmt.Sprintf("%d offences had a date more than a minute off when they were written, and were counted as of then: a log in another time zone? logtimezone in the jail cures it", n))
 	}
+	for _, n := range now.built.Counts.Left() {
+		all = append(all, n.String())
+	}
 	if n := now.built.Counts.SlowFailed.Load(); n > 0 {
 		all = append(all, fmt.Sprintf("%d lines were given up on the slow path of a rule: banpipe test shows what each rule costs", n))
 	}
 	return all
+}
+
+// matching is what took another way than one pass over a line.
+func (s *service) matching() control.Matching {
+	c := s.now.Load().built.Counts
+	return control.Matching{
+		Backtracked: c.Backtracked.Load(), Confirmed: c.Confirmed.Load(), GivenUp: c.SlowFailed.Load(),
+		Flushes: c.Flushes.Load(), Splits: c.Splits.Load(),
+	}
 }
 
 // names are the jails of a pipeline.

@@ -27,7 +27,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	for _, name := range []string{"bans", "events", "results", "counts", "key"} { // said in a sentence
 		documented[name] = false
 	}
-	for _, v := range []any{Status{}, Jail{}, Source{}, Sink{}, State{}, Bans{}, Action{}, Event{}, History{}, Count{}, Why{}, Order{}, Results{}, Result{}, Reloaded{}, Failure{}} {
+	for _, v := range []any{Status{}, Jail{}, Source{}, Sink{}, State{}, Matching{}, Bans{}, Action{}, Event{}, History{}, Count{}, Why{}, Order{}, Results{}, Result{}, Reloaded{}, Failure{}} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {
 			f := typ.Field(i)

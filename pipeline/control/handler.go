@@ -52,6 +52,7 @@ type Handler struct {
 	Jails    func() map[string]JailInfo
 	Behind   func() map[string]Lag // what sources have not read yet, by Batch.Source
 	Slow     func() int            // rules off the linear path
+	Matching func() Matching       // what else was
 	Dropped  func(ctx context.Context) (packets, bytes uint64, err error)
 	Warnings func() []string // in addition to those that a Handler finds itself
 	History  func(since time.Time) iter.Seq2[pipeline.Event, error]

@@ -42,6 +42,10 @@ func (h *Handler) status(r *http.Request) (any, error) {
 	if h.Slow != nil {
 		s.SlowRules = h.Slow()
 	}
+	if h.Matching != nil {
+		m := h.Matching()
+		s.Matching = &m
+	}
 	if h.Confirms != nil {
 		s.ConfirmUntil = moment(h.Confirms())
 	}

@@ -19,13 +19,23 @@ type Status struct {
 	PausedUntil    *time.Time `json:"paused_until,omitempty"`
 	ConfirmUntil   *time.Time `json:"confirm_until,omitempty"` // when the configuration before comes back, unless it is confirmed
 	SlowRules      int        `json:"slow_rules"`              // rules that do not run in linear time by themselves
-	DroppedPackets uint64     `json:"dropped_packets"`         // by the kernel, since the rules were made
+	Matching       *Matching  `json:"matching,omitempty"`
+	DroppedPackets uint64     `json:"dropped_packets"` // by the kernel, since the rules were made
 	DroppedBytes   uint64     `json:"dropped_bytes"`
 	Jails          []Jail     `json:"jails"`
 	Sources        []Source   `json:"sources"`
 	Sinks          []Sink     `json:"sinks"`
 	State          State      `json:"state"`
 	Warnings       []string   `json:"warnings"` // in sentences
+}
+
+// Matching counts what took another way than one pass of all rules over a line, since the start or the last reload.
+type Matching struct {
+	Backtracked int64 `json:"backtracked_total"` // rules that a backtracking engine was asked about, for a line
+	Confirmed   int64 `json:"confirmed_total"`   // rules that were run alone, for a line: their automaton had too many states
+	GivenUp     int64 `json:"given_up_total"`    // of those that were backtracked: no match
+	Flushes     int64 `json:"flushes_total"`     // caches that were full and were emptied
+	Splits      int64 `json:"splits_total"`      // sets of rules that had too many states together
 }
 
 // A Jail is how one jail is doing.
