@@ -22,7 +22,7 @@ var shapes = map[string]*regexp.Regexp{
 	"nginx-error":    regexp.MustCompile(nginxErrorShape),
 	"nginx":          regexp.MustCompile(accessShape + `|` + nginxErrorShape + `|` + jsonShape),
 	"apache-error":   regexp.MustCompile(`^\s*\[\] \[(?:\w*:)?(?:emerg|alert|crit|error|warn|notice|info|debug|trace\d)\] `),
-	"python":         regexp.MustCompile(accessShape + `|` + jsonShape + `|^[\s\-]*(?:[\w.]+ - )?\[?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)\b|^\s*\S+:\d+ - "`),
+	"python":         regexp.MustCompile(accessShape + `|` + jsonShape + `|^[\s\-]*(?:\[\] \[\d+\] )?(?:[\w.]+ - )?\[?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)\b|^\s*\S+:\d+ - "`),
 	"fail2ban":       regexp.MustCompile(`fail2ban\.\w+\s*\[\d+\]: [A-Z]+ `),
 	"dovecot":        regexp.MustCompile(syslogShape + `|^\s*[\w-]+(?:\([^)]*\))*(?:<[^>]*>)*: (?:Info|Warning|Error|Debug|Fatal|Panic): `),
 	"vsftpd":         regexp.MustCompile(`^\s*\[pid \d+\] `),
