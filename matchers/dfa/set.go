@@ -12,13 +12,13 @@ import (
 //
 //	NewSet ─► Set ── NewScanner ─► Scanner ── Scan(lines) ─► for each line: which rules match
 //	          │                    │
-//	          │ sources, parsed    │ parts: an automaton each, that makes its states as lines need them
-//	          └ groups: an nfa     └ alone: rules that package regexp runs, since no automaton pays for them
-//	            each, by default one or two
+//	          │ sources, parsed    │ parts: an automaton each, that makes its states as lines need them;
+//	          └ nfa                │ one, unless the states of its rules multiply
+//	                               └ alone: rules that package regexp runs, since no automaton pays for them
 type Set struct {
 	sources []string // as they were given
 	exprs   []*syntax.Regexp
-	groups  []*nfa
+	nfa     *nfa // of all of them; nil if there are none
 	opt     Options
 }
 
@@ -49,8 +49,12 @@ func NewSet(rules []string, opt Options) (*Set, error) {
 		}
 		s.exprs = append(s.exprs, re)
 	}
-	for _, group := range s.grouped() {
-		s.groups = append(s.groups, newNFA(s.exprs, group))
+	if len(rules) > 0 {
+		all := make([]int, len(rules))
+		for i := range all {
+			all[i] = i
+		}
+		s.nfa = newNFA(s.exprs, all)
 	}
 	return s, nil
 }
@@ -79,8 +83,8 @@ type Stats struct {
 // NewScanner makes a Scanner with empty caches.
 func (s *Set) NewScanner() *Scanner {
 	sc := &Scanner{set: s, hits: hits{words: (len(s.exprs) + 63) / 64}, seed: maphash.String(maphash.MakeSeed(), "")}
-	for _, g := range s.groups {
-		sc.parts = append(sc.parts, sc.newPart(g, cmp.Or(s.opt.credit, maxCredit)))
+	if s.nfa != nil {
+		sc.parts = append(sc.parts, sc.newPart(s.nfa, cmp.Or(s.opt.credit, maxCredit)))
 	}
 	return sc
 }

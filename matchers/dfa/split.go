@@ -6,35 +6,14 @@ import (
 )
 
 // The states of rules that may begin anywhere and have .* in them multiply: foo.*bar with nine others like
-// it has one for each choice of what was seen so far. Apart they add up:
+// it has one for each choice of what was seen so far. Apart they add up. Whether they ever multiply is up to the
+// lines, and each part costs a pass over them, so all rules begin together:
 //
-//	at first                 all together; if more than four multiply, these apart by four
-//	a part that thrashes     ─►  those that multiply apart from the others, else two halves
+//	a part that thrashes     ─►  those that may multiply apart from the others, else two halves
 //	a rule that thrashes     ─►  package regexp, line by line
 //	more than 64 parts       ─►  package regexp for all rules of the last one
 //
 // A split stays: the same lines will come again. The lines that were on their way start again in both halves.
-
-// grouped is which rules are together at first.
-func (s *Set) grouped() [][]int {
-	const together = 4
-	var all []int
-	for i := range s.exprs {
-		all = append(all, i)
-	}
-	tame, wild := s.byKind(all)
-	if len(wild) <= together {
-		tame, wild = all, nil
-	}
-	var groups [][]int
-	if len(tame) > 0 {
-		groups = append(groups, tame)
-	}
-	for g := range slices.Chunk(wild, together) {
-		groups = append(groups, g)
-	}
-	return groups
-}
 
 // byKind tells the rules whose states multiply from the others.
 func (s *Set) byKind(rules []int) (tame, multiply []int) {
