@@ -24,8 +24,8 @@ const whyHeld = "has more than half of the lines of %s, and most of them are no 
 type frontier struct {
 	bridges func() []pipeline.Proxy // nil: none
 	clients *matchers.Clients
-	web     []string // the jails that must not ban a proxy
-	trusted map[string][]netip.Prefix
+	jails   []*Jail
+	trusted map[string][]netip.Prefix // by jail
 
 	mu    sync.Mutex // guards the rest
 	held  []matchers.Held
@@ -34,19 +34,26 @@ type frontier struct {
 
 // newFrontier watches the logs that the programs are for.
 func (b *builder) newFrontier(bridges func() []pipeline.Proxy) *frontier {
-	f := &frontier{bridges: bridges, clients: &matchers.Clients{Programs: b.programs.of, Changed: b.proxied}, trusted: b.trusted}
-	for _, j := range b.jails {
-		if slices.Contains(webShapes[:], j.Loaded.Shape) {
-			f.web = append(f.web, j.Name)
+	return &frontier{
+		bridges: bridges, jails: b.jails, trusted: b.trusted,
+		clients: &matchers.Clients{Programs: b.programs.of, Changed: b.proxied},
+	}
+}
+
+// shielded are the jails that must not ban the proxy of a source: those that read it, and those of other logs of the web.
+func (f *frontier) shielded(source string) (names []string) {
+	for _, j := range f.jails {
+		if slices.Contains(webShapes[:], j.Loaded.Shape) || j.readsFrom(source) {
+			names = append(names, j.Name)
 		}
 	}
-	return f
+	return names
 }
 
 // proxied logs that an address is taken for a proxy, or no longer.
 func (b *builder) proxied(source string, addr netip.Addr, held bool) {
 	switch {
-	case b.opts.Logger == nil || b.frontier.meant(addr):
+	case b.opts.Logger == nil || b.frontier.meant(source, addr):
 	case held:
 		b.opts.Logger.Warn("most lines of a log are of one address, and most of those are no offences: it is taken for a proxy, and not banned",
 			zap.String("source", source), zap.Stringer("addr", addr), zap.String("cure", pipeline.Spared{Addr: addr}.Cure()),
@@ -56,9 +63,9 @@ func (b *builder) proxied(source string, addr netip.Addr, held bool) {
 	}
 }
 
-// meant reports whether every jail of the web trusts an address: then there is nothing to say.
-func (f *frontier) meant(addr netip.Addr) bool {
-	return !slices.ContainsFunc(f.web, func(jail string) bool {
+// meant reports whether every jail concerned trusts an address: then there is nothing to say.
+func (f *frontier) meant(source string, addr netip.Addr) bool {
+	return !slices.ContainsFunc(f.shielded(source), func(jail string) bool {
 		return !slices.ContainsFunc(f.trusted[jail], func(p netip.Prefix) bool { return p.Contains(addr) })
 	})
 }
@@ -70,7 +77,7 @@ func (f *frontier) proxies() []pipeline.Proxy {
 	if held := f.clients.Held(); !slices.Equal(held, f.held) {
 		f.held, f.inner = held, nil
 		for _, h := range held {
-			f.inner = append(f.inner, pipeline.Proxy{Prefix: host(h.Addr), Jails: f.web, Why: fmt.Sprintf(whyHeld, h.Source), Learned: true})
+			f.inner = append(f.inner, pipeline.Proxy{Prefix: host(h.Addr), Jails: f.shielded(h.Source), Why: fmt.Sprintf(whyHeld, h.Source), Learned: true})
 		}
 	}
 	if f.bridges == nil {
@@ -85,7 +92,7 @@ func (f *frontier) proxies() []pipeline.Proxy {
 // Proxied says, in sentences, which addresses are taken for proxies, and what cures it.
 func (b *Built) Proxied() (all []string) {
 	for _, h := range b.frontier.clients.Held() {
-		if b.frontier.meant(h.Addr) {
+		if b.frontier.meant(h.Source, h.Addr) {
 			continue
 		}
 		all = append(all, fmt.Sprintf("%v "+whyHeld+". It is not banned, and those who offend through it go free. What cures it: %s. If it is meant: trusted_proxies",

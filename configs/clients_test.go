@@ -47,8 +47,8 @@ func TestProxyIsHeld(t *testing.T) {
 		want               map[string][]string
 		said               int
 	}{
-		{"held", "", "has more than half of the lines of file:", map[string][]string{"192.0.2.7": {"nginx-4xx"}, "10.0.0.2": {"sshd"}}, 1},
-		{"trusted", "trusted_proxies = '10.0.0.0/8'", "is in trusted_proxies", map[string][]string{"192.0.2.7": {"nginx-4xx"}}, 0},
+		{"held", "", "has more than half of the lines of file:", map[string][]string{"192.0.2.7": {"mine", "nginx-4xx"}, "10.0.0.2": {"sshd"}}, 1},
+		{"trusted", "trusted_proxies = '10.0.0.0/8'", "is in trusted_proxies", map[string][]string{"192.0.2.7": {"mine", "nginx-4xx"}}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, err := Parse(filepath.Join(dir, "b.toml"), fmt.Appendf(nil, `
@@ -59,6 +59,10 @@ bantime = -1
 [jails.nginx-4xx]
 enabled = true
 logpath = "%[2]s/access.log"
+[jails.mine]
+enabled = true
+logpath = "%[2]s/access.log"
+failregex = ['^<HOST> .* "GET /gone/']
 [jails.sshd]
 enabled = true
 logpath = "%[2]s/auth.log"
@@ -77,6 +81,7 @@ logpath = "%[2]s/auth.log"
 			}
 			got := map[string][]string{}
 			for addr, jails := range bansBy(t, &out) {
+				slices.Sort(jails)
 				got[addr] = jails
 			}
 			if !reflect.DeepEqual(got, c.want) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,13 @@ const (
 // accessShapes are the shapes of logs with a line for every request, whose lines name the client in the first or second
 // word, or in the first field with an address of those that the filter reads.
 var accessShapes = []string{"access", "nginx", "python", "json"}
+
+// unsureLines is how many lines are looked at before a log whose filters do not say of what kind it is, since a jail has
+// its own failregex, is taken for none of a web server.
+const unsureLines = 20
+
+// accessOnly is the shape of such a log.
+var accessOnly = regexp.MustCompile(accessShape)
 
 // Of lines of JSON, which take some hundred nanoseconds each to take apart, one in so many is looked at, and counts for all.
 const jsonSample = 8
@@ -56,6 +64,7 @@ type client struct {
 	votes              int        // lines of it, less those of others
 	lines, total, hits int        // of it, of all, and of it that are offences, since it was chosen; halved now and then
 	held               bool
+	unsure             int       // lines that may still show whether this is a web server's log; 0: it is one
 	json               *jsonText // the fields of lines of JSON; nil if no filter reads them
 	skip               int       // lines of JSON until the next one is looked at
 }
@@ -69,6 +78,12 @@ func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
 	defer c.mu.Unlock()
 	k := c.source(b.Source)
 	if k == nil {
+		return
+	}
+	if k.unsure > 0 && !k.looksRight(b) {
+		if k.unsure == 0 {
+			c.sources[b.Source] = nil
+		}
 		return
 	}
 	lost := func() { c.change(b.Source, k, false) }
@@ -120,14 +135,37 @@ func (c *Clients) source(name string) *client {
 	if c.sources == nil {
 		c.sources = map[string]*client{}
 	}
-	if p := c.Programs(name); p != nil && slices.ContainsFunc(p.jails, func(j *jail) bool { return slices.Contains(accessShapes, j.filter.Shape) }) {
+	p := c.Programs(name)
+	has := func(shapes ...string) bool {
+		return p != nil && slices.ContainsFunc(p.jails, func(j *jail) bool { return slices.Contains(shapes, j.filter.Shape) })
+	}
+	switch {
+	case has(accessShapes...):
 		k = &client{}
 		if i := slices.IndexFunc(p.views, func(v *view) bool { return v.json != nil }); i >= 0 {
 			k.json = p.views[i].json
 		}
+	case has(""):
+		k = &client{unsure: unsureLines}
 	}
 	c.sources[name] = k
 	return k
+}
+
+// looksRight reports whether one of the lines of b, of as many as may still show it, is of a web server's log.
+func (k *client) looksRight(b *pipeline.Batch) bool {
+	for i := range b.Records {
+		if k.unsure == 0 {
+			break
+		}
+		k.unsure--
+		r := &b.Records[i]
+		if accessOnly.Match(slices.Concat(r.Line[:r.Date.Start], r.Line[r.Date.End:])) {
+			k.unsure = 0
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Clients) change(source string, k *client, held bool) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,49 @@ func TestClients(t *testing.T) {
 			}
 			if len(s.said) > 3 {
 				t.Errorf("got %q said, want no to and fro", s.said)
+			}
+		})
+	}
+}
+
+// A jail with a failregex of its own does not say what its log is: the first lines do.
+func TestClientsOwnRules(t *testing.T) {
+	p, err := NewProgram([]JailFilter{{Jail: "mine", Filter: Filter{FailRegex: []Rule{{Regex: `^<ADDR> .* 404$`}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const access, auth = `10.0.0.2 - - [22/Nov/2026:07:23:11 +0000] "GET / HTTP/1.1" 200`, `10.0.0.2 web1 sshd[811]: Failed password for root`
+	for _, c := range []struct {
+		name  string
+		first []string
+		rest  string
+		want  int
+	}{
+		{"an access log", nil, access, 1},
+		{"with something else in it", []string{auth, "", "x"}, access, 1},
+		{"another log", nil, auth, 0},
+		{"too late", slices.Repeat([]string{auth}, unsureLines), access, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			programs := func(string) *Program { return p }
+			clients, parse := &Clients{Programs: programs, Changed: func(string, netip.Addr, bool) {}}, &Parse{Programs: programs}
+			for len(c.first) < 1000 {
+				c.first = append(c.first, c.rest)
+			}
+			for lines := range slices.Chunk(c.first, 7) {
+				b := &pipeline.Batch{Source: "file:/var/log/some.log"}
+				for _, line := range lines {
+					b.Append([]byte(line), time.Now())
+				}
+				if err := parse.Process(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+				clients.Before(t.Context(), b)
+				b.Keep(func(*pipeline.Record) bool { return false })
+				clients.After(t.Context(), b)
+			}
+			if got := len(clients.Held()); got != c.want {
+				t.Errorf("got %d held, want %d", got, c.want)
 			}
 		})
 	}
