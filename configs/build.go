@@ -29,6 +29,7 @@ type BuildOptions struct {
 	Journal []string // the command that reads the journal, with its first arguments; nil means journalctl
 
 	Once   bool      // every source ends at its end
+	Since  time.Time // from when on the journal is read, where no cursor says; zero: as far back as the jails' findtime
 	DryRun bool      // print the actions instead of carrying them out
 	Out    io.Writer // where DryRun prints; nil means standard output
 	JSON   bool      // DryRun prints objects

@@ -89,8 +89,12 @@ func (b *builder) journals() (all []pipeline.Source) {
 		if err != nil {
 			continue // readJournal has tried it
 		}
+		since := b.opts.Since
+		if since.IsZero() {
+			since = now().Add(-time.Duration(longest[match]))
+		}
 		all = append(all, sources.NewJournal(sources.JournalOptions{
-			Name: journalSource(match), Matches: words, Since: now().Add(-time.Duration(longest[match])),
+			Name: journalSource(match), Matches: words, Since: since,
 			Once: b.opts.Once, Command: b.opts.Journal, Logger: b.opts.Logger, Now: b.opts.Now,
 		}))
 	}

@@ -1,6 +1,9 @@
 package configs
 
 import (
+	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -108,5 +111,32 @@ func TestJournalEntriesWithADate(t *testing.T) {
 				t.Errorf("the line has not the shape %q", f.Shape)
 			}
 		})
+	}
+}
+
+// The journal is read from the time that was asked for.
+func TestJournalSince(t *testing.T) {
+	dir := tree(t, map[string]string{"journalctl": ""})
+	script := filepath.Join(dir, "journalctl")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$@\" > '"+dir+"/args'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Parse(filepath.Join(dir, "b.toml"), []byte("[jails.sshd]\nenabled = true\nfindtime = '1h'\nlogpath = '"+dir+"/none'\njournalmatch = '_COMM=sshd'\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 22, 7, 23, 11, 0, time.UTC)
+	for since, want := range map[time.Time]time.Time{{}: at.Add(-time.Hour), at.AddDate(0, 0, -7): at.AddDate(0, 0, -7)} {
+		built, err := Build(cfg, BuildOptions{Journal: []string{script}, Own: none, Once: true, DryRun: true, Out: io.Discard, Since: since, Now: func() time.Time { return at }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := built.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		args, err := os.ReadFile(filepath.Join(dir, "args"))
+		if err != nil || !strings.Contains(string(args), fmt.Sprintf("--since=@%d.", want.Unix())) {
+			t.Errorf("since %v: got %q, %v, want %d", since, args, err, want.Unix())
+		}
 	}
 }

@@ -69,7 +69,7 @@ func compareLogs(ctx context.Context, f *verbFlags, jails []string, replay bool,
 	if err != nil {
 		return nil, err
 	}
-	ours, err := compare.Replay(ctx, cfg, jails, zap.NewNop())
+	ours, err := compare.Replay(ctx, cfg, jails, theirs.From, zap.NewNop())
 	if err != nil {
 		return nil, err
 	}

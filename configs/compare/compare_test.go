@@ -168,7 +168,7 @@ func TestReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := Replay(t.Context(), cfg, nil, nil)
+	ours, err := Replay(t.Context(), cfg, nil, t0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestReplay(t *testing.T) {
 	if ours.From.After(ours.To) || ours.To.Sub(ours.From) < 48*time.Hour {
 		t.Errorf("got from %v to %v", ours.From, ours.To)
 	}
-	if _, err := Replay(t.Context(), configs.Default(), nil, nil); err == nil {
+	if _, err := Replay(t.Context(), configs.Default(), nil, t0, nil); err == nil {
 		t.Error("got no error of a configuration without jails")
 	}
 }

@@ -46,10 +46,13 @@ type OurAddr struct {
 }
 
 // Replay lets banpipe read its logs once, as if it had run when they were written: every ban is judged at the time of
-// the offence. jails are as configs.BuildOptions has them. Nothing is banned and no state is touched.
-func Replay(ctx context.Context, cfg *configs.Config, jails []string, log *zap.Logger) (*Ours, error) {
+// the offence. Files are read from their beginning, the journal from a day before since. jails are as configs.BuildOptions has
+// them. Nothing is banned and no state is touched.
+func Replay(ctx context.Context, cfg *configs.Config, jails []string, since time.Time, log *zap.Logger) (*Ours, error) {
 	o := &Ours{Jails: map[string]*OurJail{}}
-	built, err := configs.Build(cfg, configs.BuildOptions{Jails: jails, Once: true, DryRun: true, Workers: 1, Logger: log})
+	built, err := configs.Build(cfg, configs.BuildOptions{
+		Jails: jails, Once: true, DryRun: true, Workers: 1, Since: since.AddDate(0, 0, -1), Logger: log,
+	})
 	if err != nil {
 		return nil, err
 	}
