@@ -116,7 +116,7 @@ func TestJournalEntriesWithADate(t *testing.T) {
 
 // The journal is read from the time that was asked for.
 func TestJournalSince(t *testing.T) {
-	dir := tree(t, map[string]string{"journalctl": ""})
+	dir := t.TempDir()
 	script := filepath.Join(dir, "journalctl")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$@\" > '"+dir+"/args'\n"), 0o755); err != nil {
 		t.Fatal(err)
