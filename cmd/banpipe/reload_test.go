@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/banpipe/banpipe/configs"
+	"github.com/banpipe/banpipe/pipeline"
 	"github.com/banpipe/banpipe/pipeline/control"
 )
 
@@ -248,5 +252,52 @@ func TestSourcesGoOn(t *testing.T) {
 				t.Errorf("got %v, want %v", same, c.same)
 			}
 		})
+	}
+}
+
+// A fullDisk is a store that has nothing and keeps nothing.
+type fullDisk struct{ pipeline.MemStore }
+
+func (*fullDisk) Commit(context.Context, *pipeline.Checkpoint) error { return syscall.ENOSPC }
+
+// After a last checkpoint that could not be saved, the new pipeline begins where the state stands, and so must its sources.
+func TestSourcesGoBackToTheState(t *testing.T) {
+	log := t.TempDir() + "/a.log"
+	write(t, log, "")
+	build := func() *configs.Built {
+		t.Helper()
+		cfg, err := configs.Parse("b.toml", fmt.Appendf(nil, "[jails.a]\nenabled = true\nfilter = 'sshd'\nlogpath = %q\n", log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		built, err := configs.Build(cfg, configs.BuildOptions{Store: &fullDisk{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		built.Outputs = nil
+		return built
+	}
+	for _, full := range []bool{false, true} {
+		old, to := build(), build()
+		if !full {
+			old.Store = &pipeline.MemStore{}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- old.Run(ctx) }()
+		for {
+			err := old.Do(ctx, pipeline.Action{Op: pipeline.Ban, Jail: pipeline.Manual, Prefix: netip.MustParsePrefix("198.51.100.7/32")})
+			if !errors.Is(err, pipeline.ErrNotRunning) {
+				break
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		handOver(old, to)
+		if same := to.Sources[0] == old.Sources[0]; same == full {
+			t.Errorf("full disk: %v: got that the source goes on: %v", full, same)
+		}
 	}
 }
