@@ -48,7 +48,7 @@ func TestCutAndResume(t *testing.T) {
 			p := &Pipeline{
 				Sources: []Source{src},
 				Stages: []Stage{
-					Concurrent(3, func() Stage { return hits(200) }), &Window{Jails: jails}, die,
+					Concurrent(3, func() Stage { return hits(200) }), &Window{Jails: jails, Now: func() time.Time { return at(n) }}, die,
 					&Decide{Jails: jails, Now: func() time.Time { return t0 }},
 				},
 				Outputs: []Output{{Sink: sink}},
@@ -340,7 +340,7 @@ func TestHistory(t *testing.T) {
 		all := []string{"192.0.2.1", "192.0.2.9", "192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3", "192.0.2.3"}
 		mustRun(t, &Pipeline{
 			Sources: []Source{&lines{name: "a", all: all, batch: 1}},
-			Stages:  []Stage{heal, hits(1), &Window{Jails: jails}, &Decide{Jails: jails}},
+			Stages:  []Stage{heal, hits(1), &Window{Jails: jails, Now: func() time.Time { return t0 }}, &Decide{Jails: jails}},
 			Store:   store,
 		})
 		var got []string

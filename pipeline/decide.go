@@ -238,6 +238,7 @@ func (d *Decide) widen(a *Action, j *Jail, addr netip.Addr, now time.Time) error
 // order carries out what did not come from a log: an action by hand, or a ban taken over from a back end.
 func (d *Decide) order(b *Batch, a Action, now time.Time) {
 	a.Prefix = unmapped(a.Prefix)
+	a.Until = a.Until.Truncate(time.Microsecond) // as it is saved: by the clock, which goes on while the machine sleeps
 	d.repeats.window.unban(&a)
 	switch {
 	case a.Op == Unban:

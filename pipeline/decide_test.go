@@ -97,6 +97,32 @@ func TestDecide(t *testing.T) {
 }
 
 // What happens to one address, step by step.
+// A ban ends by the clock, and not by the time that the machine was awake: its end has no monotonic reading (package time).
+func TestBansEndByTheClock(t *testing.T) {
+	now := time.Now()
+	d := &Decide{Jails: map[string]Jail{"j": {MaxRetry: 1, BanTime: time.Hour}}, Now: func() time.Time { return now }}
+	hand := Action{Op: Ban, Jail: Manual, Prefix: netip.MustParsePrefix("192.0.2.8/32"), Until: now.Add(time.Hour)}
+	b := &Batch{Records: []Record{offence("j", "192.0.2.7", 1, now)}, Actions: []Action{hand}}
+	if err := d.Process(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Actions) != 2 {
+		t.Fatalf("got %v, want two bans", b.Actions)
+	}
+	for _, a := range b.Actions {
+		if a.Until != a.Until.Round(0) {
+			t.Errorf("got %v until %v, want no monotonic reading", a.Prefix, a.Until)
+		}
+	}
+	now = now.Add(2 * time.Hour) // suspended
+	if err := d.Process(t.Context(), &Batch{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Live("j") + d.Live(Manual); n != 0 {
+		t.Errorf("got %d live bans, want none", n)
+	}
+}
+
 func TestDecideLive(t *testing.T) {
 	now := t0
 	jails := map[string]Jail{"j": {MaxRetry: 1, BanTime: time.Hour}}

@@ -46,6 +46,7 @@ func (t *table) hitDistinct(addr netip.Addr, at time.Time, weight int, key []byt
 	}
 	e := &t.entries[i]
 	pairs := t.arena.at(e)
+	t.catchUp(pairs, now)
 	if old := findID(pairs, id); old >= 0 {
 		if pairs[old+1].micros() > s.micros() {
 			s = pairs[old+1] // a line out of order says nothing new about its value

@@ -108,6 +108,7 @@ func (t *table) hit(addr netip.Addr, at time.Time, weight int, now time.Time) (h
 	}
 	e := &t.entries[i]
 	stamps := t.arena.at(e)
+	t.catchUp(stamps, now)
 	at64 := position(stamps, s)
 	hits, offences = t.count(stamps, s, at64)
 	if hits >= t.maxRetry {
@@ -117,6 +118,21 @@ func (t *table) hit(addr netip.Addr, at time.Time, weight int, now time.Time) (h
 	t.keep(i, s, at64)
 	t.touch(i, now)
 	return hits, offences
+}
+
+// catchUp moves offences of a time to come to now: the clock was set back. They would hide those that follow, since the
+// youngest are kept.
+func (t *table) catchUp(stamps []stamp, now time.Time) {
+	if n := len(stamps); n == 0 || stamps[n-1].micros() <= now.Add(time.Minute).UnixMicro() {
+		return
+	}
+	first, width := 0, 1
+	if t.distinct {
+		first, width = 1, idWidth
+	}
+	for i := first; i < len(stamps); i += width {
+		stamps[i] = min(stamps[i], newStamp(now, stamps[i].weight()))
+	}
 }
 
 // position is where s belongs among the sorted stamps: behind its equals.

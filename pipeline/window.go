@@ -15,7 +15,8 @@ import (
 // MaxRetry or more if, and only if, it completes MaxRetry offences (by weight) of its address that lie within
 // FindTime of one another, both ends included; the count then starts anew. This is exact, where fail2ban
 // estimates a rate. Lines out of order count where they belong, as far back as the youngest MaxRetry-1 offences
-// of their address reach. A record whose jail it does not know is left alone. A Forget, and an Unban by hand,
+// of their address reach. Those that lie a minute and more ahead, since the clock was set back, count as of now: they would hide what
+// follows. A record whose jail it does not know is left alone. A Forget, and an Unban by hand,
 // clear what is counted.
 //
 // In a jail with Distinct it counts different values of Record.Key in place of hits, each with the weight of its
