@@ -129,18 +129,18 @@ func (s *service) switchTo(ctx context.Context, to *running) error {
 	return <-h.answer
 }
 
-// lifted counts the bans that the new ignoreip covers: the new pipeline does not take them over.
+// lifted counts the bans that the new ignoreip or trusted_proxies cover: the new pipeline does not take them over.
 func lifted(old, to *running) (n int) {
-	ignore := make(map[string][]netip.Prefix)
+	spared := make(map[string][]netip.Prefix)
 	for _, stage := range to.built.Stages {
 		if d, ok := stage.(*pipeline.Decide); ok {
 			for name, j := range d.Jails {
-				ignore[name] = j.Ignore
+				spared[name] = slices.Concat(j.Ignore, j.Trusted)
 			}
 		}
 	}
 	for a := range old.built.Live() {
-		if a.Op == pipeline.Ban && slices.ContainsFunc(ignore[a.Jail], a.Prefix.Overlaps) {
+		if a.Op == pipeline.Ban && slices.ContainsFunc(spared[a.Jail], a.Prefix.Overlaps) {
 			n++
 		}
 	}

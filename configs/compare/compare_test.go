@@ -186,6 +186,17 @@ func TestReplay(t *testing.T) {
 	if ours.From.After(ours.To) || ours.To.Sub(ours.From) < 48*time.Hour {
 		t.Errorf("got from %v to %v", ours.From, ours.To)
 	}
+	// The jail that counts bans has its offences, too.
+	cfg, err = configs.Parse(filepath.Join(dir, "b.toml"), fmt.Appendf(nil, "[defaults]\nbantime = '1m'\nfindtime = '1w'\n[jails.sshd]\nenabled = true\nmaxretry = 2\nlogpath = '%s/auth.log'\n[jails.recidive]\nenabled = true\nmaxretry = 2\nfindtime = '1w'\n", dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, err = Replay(t.Context(), cfg, nil, t0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if x := ours.Jails["recidive"].Addrs[netip.MustParseAddr("192.0.2.7")]; x == nil || len(x.Hits) < 2 || len(x.Bans) != 1 {
+		t.Errorf("got %+v, want the second ban to be one of recidive", x)
+	}
 	if _, err := Replay(t.Context(), configs.Default(), nil, t0, nil); err == nil {
 		t.Error("got no error of a configuration without jails")
 	}

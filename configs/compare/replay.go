@@ -93,8 +93,10 @@ func (r *replay) process(ctx context.Context, b *pipeline.Batch) error {
 				return err
 			}
 		}
-		if j := r.ours.Jails[rec.Jail]; j != nil {
-			r.note(j, rec, &r.one.Records[0])
+		for i := range r.one.Records { // those behind it are of the jails that count bans
+			if judged := &r.one.Records[i]; r.ours.Jails[judged.Jail] != nil {
+				r.note(r.ours.Jails[judged.Jail], judged)
+			}
 		}
 		for _, a := range r.one.Actions {
 			if j := r.ours.Jails[a.Jail]; j != nil && a.Op == pipeline.Ban {
@@ -107,21 +109,21 @@ func (r *replay) process(ctx context.Context, b *pipeline.Batch) error {
 }
 
 // note books one record and what was made of it.
-func (r *replay) note(j *OurJail, rec, judged *pipeline.Record) {
+func (r *replay) note(j *OurJail, rec *pipeline.Record) {
 	x := j.addr(rec.Addr)
 	switch rec.Kind {
 	case pipeline.Forget:
 		x.Forgot = x.Forgot || len(x.Hits) > 0
 	case pipeline.Hit:
 		x.Hits = keep(x.Hits, rec.Time)
-		x.Most, x.Weighty = max(x.Most, judged.Hits), x.Weighty || rec.Weight > 1
+		x.Most, x.Weighty = max(x.Most, rec.Hits), x.Weighty || rec.Weight > 1
 		if r.ours.From.IsZero() || rec.Time.Before(r.ours.From) {
 			r.ours.From = rec.Time
 		}
 		if rec.Time.After(r.ours.To) {
 			r.ours.To = rec.Time
 		}
-		if judged.Hits < cmp.Or(j.Limits.MaxRetry, 5) {
+		if rec.Hits < cmp.Or(j.Limits.MaxRetry, 5) {
 			return
 		}
 		if why := r.decide.Spares(rec.Jail, rec.Addr); why != nil {
