@@ -11,9 +11,11 @@ import (
 
 // How often a machine looks: at once when the kernel says that an address or a route has changed, else every
 // selfAge, since nobody tells of a new /etc/resolv.conf. On a router with a million routes, which change all
-// the time, reading takes no more than a twentieth of a core.
+// the time, reading takes no more than a twentieth of a core. The kernel itself is asked once in selfPause: in a backlog
+// there are a thousand offences in that time.
 const (
 	selfAge   = 10 * time.Second
+	selfPause = time.Millisecond
 	selfShare = 20
 )
 
@@ -28,6 +30,7 @@ type machine struct {
 	stale   bool          // the kernel says that something has changed since
 	asked   time.Time     // when it was last looked at
 	took    time.Duration // and how long that took
+	heard   time.Time     // when the kernel was last asked whether something has changed
 }
 
 // Own returns a func for pipeline.Decide.Own: this machine's addresses, its default gateways and its resolvers. The
@@ -53,12 +56,14 @@ func (m *machine) bridgesNow() []pipeline.Proxy {
 
 // look brings m up to date, if it is time to.
 func (m *machine) look() {
-	m.stale = m.notices.any() || m.stale
+	start := time.Now()
+	if start.Sub(m.heard) >= selfPause {
+		m.heard, m.stale = start, m.notices.any() || m.stale
+	}
 	due := selfShare * m.took
 	if !m.stale {
 		due = max(due, selfAge)
 	}
-	start := time.Now()
 	if !m.asked.IsZero() && start.Sub(m.asked) < due {
 		return
 	}

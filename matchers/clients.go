@@ -89,7 +89,7 @@ func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
 	lost := func() { c.change(b.Source, k, false) }
 	for i := range b.Records {
 		if r := &b.Records[i]; k.json == nil || len(r.Line) == 0 || r.Line[jsonAt(r)] != '{' {
-			k.count(clientField(r), 1, lost)
+			k.count(k.field(r), 1, lost)
 		} else if k.skip--; k.skip < 0 {
 			k.skip = jsonSample - 1
 			k.count(k.jsonField(r.Line[jsonAt(r):]), jsonSample, lost)
@@ -217,13 +217,37 @@ func (k *client) isProxy() bool {
 	return k.addr.IsValid() && k.total >= lines && 2*k.lines > k.total && 100*k.hits < hits*k.lines
 }
 
+// field is the client of a line, or nothing if it is another one than k: who else it is counts only when k has no votes.
+func (k *client) field(r *pipeline.Record) []byte {
+	if k.votes > 0 && !k.mayBegin(r) {
+		return nil
+	}
+	return clientField(r)
+}
+
+// mayBegin reports whether k, written the same, begins the first or the second word of a line.
+func (k *client) mayBegin(r *pipeline.Record) bool {
+	line, text := afterDate(r), k.text[:k.size]
+	for range 2 {
+		for len(line) > 0 && line[0] == ' ' {
+			line = line[1:]
+		}
+		if bytes.HasPrefix(line, text) {
+			return true
+		}
+		end := bytes.IndexByte(line, ' ')
+		if end < 0 {
+			return false
+		}
+		line = line[end:]
+	}
+	return false
+}
+
 // clientField is the client of a line: the first word behind a date that it begins with, or the second one where
 // that is no address (a virtual host, a level), less its port; empty if neither is one. What a client wrote stands further back.
 func clientField(r *pipeline.Record) []byte {
-	line := r.Line
-	if d := r.Date; d.Len() > 0 && d.Start <= 1 {
-		line = line[d.End:]
-	}
+	line := afterDate(r)
 	for range 2 {
 		line = bytes.TrimLeft(line, " ")
 		end := bytes.IndexByte(line, ' ')
@@ -253,6 +277,14 @@ func (k *client) jsonField(line []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// afterDate is a line without the date that it begins with.
+func afterDate(r *pipeline.Record) []byte {
+	if d := r.Date; d.Len() > 0 && d.Start <= 1 {
+		return r.Line[d.End:]
+	}
+	return r.Line
 }
 
 // addrWord is an address at the beginning of a word that ends with it or with its port; nil if there is none.

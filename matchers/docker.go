@@ -37,6 +37,9 @@ func (d *Docker) Process(_ context.Context, b *pipeline.Batch) error {
 	drop := false
 	for i := range b.Records {
 		r := &b.Records[i]
+		if len(r.Line) == 0 || r.Line[0] != '{' { // nearly all
+			continue
+		}
 		if w, ok := parseDocker(r.Line); ok {
 			drop = d.unwrap(b, r, &w) || drop
 		}

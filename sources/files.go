@@ -104,7 +104,7 @@ func NewFiles(opt FilesOptions) *Files {
 		}
 	}
 	f.log = f.log.Named("source.files")
-	f.buf = make([]byte, tailLen+max(f.maxLine+2, 96<<10))
+	f.buf = make([]byte, tailLen+max(f.maxLine+2, 68<<10)) // what a batch takes; what is read beyond that is read again
 	return f
 }
 
