@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -172,6 +173,13 @@ func (s *Stats) worked(b *Batch, now func() time.Time) {
 			s.jail(a.Jail).bans++
 		}
 	}
+}
+
+// Keep forgets the sources for which keep is false: a pipeline that follows another may have none of that name.
+func (s *Stats) Keep(keep func(source string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.sources, func(name string, _ *sourceCount) bool { return !keep(name) })
 }
 
 // Sources lists what has been read, by name.

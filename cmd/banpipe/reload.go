@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -99,6 +101,20 @@ func handOver(old, to *configs.Built) {
 			c.Close()
 		}
 	}
+}
+
+// reads reports whether a pipeline has a source of that name, as Batch.Source has it.
+func (r *running) reads(name string) bool {
+	if slices.ContainsFunc(r.built.Sources, func(src pipeline.Source) bool { return src.Name() == name }) {
+		return true
+	}
+	path, isFile := strings.CutPrefix(name, "file:")
+	return isFile && slices.ContainsFunc(r.built.Jails, func(j *configs.Jail) bool {
+		return slices.ContainsFunc(j.LogPath, func(pattern string) bool {
+			matches, _ := filepath.Match(pattern, path)
+			return matches || filepath.Clean(pattern) == path
+		})
+	})
 }
 
 // handOverSinks lets tables that are the same in both go on, with their counters, and closes the other sinks: those are

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -59,6 +60,23 @@ func TestReload(t *testing.T) {
 		t.Error("SIGHUP has not reloaded")
 	}
 	s.says("(?s)Total failed:\t15\n.*Total banned:\t3\n", "status", "sshd")
+
+	// What is no longer read is no longer shown; what is goes on counting.
+	other := s.dir + "/other.log"
+	write(t, other, "nothing\n")
+	s.configure("[jails.second]\nenabled = true\nfilter = \"sshd\"\nlogpath = \"" + s.dir + "/oth*.log\"\n")
+	s.done("reload")
+	appendTo(t, other, "something\n")
+	if !within(20*time.Second, func() bool { return strings.Contains(s.done("status"), "something") }) {
+		t.Error("the new log is not read")
+	}
+	s.done("reload")
+	s.says("something", "status")
+	s.configure("")
+	s.done("reload")
+	if out := s.done("status"); strings.Contains(out, "other.log") || !regexp.MustCompile(`auth.log +15 `).MatchString(out) {
+		t.Errorf("got\n%s\nwant auth.log with its 15 lines, and no other", out)
+	}
 }
 
 // A configuration on trial goes by itself, in time, also when the service was killed meanwhile; a confirmed one stays.

@@ -89,6 +89,7 @@ func (s *service) run(ctx context.Context) error {
 		if err == nil && to != nil && ctx.Err() == nil {
 			handOver(built, to.to.built)
 			handOverSinks(built, to.to.built)
+			s.stats.Keep(to.to.reads)
 			if dropped := droppedBackEnds(built, to.to.built); len(dropped) > 0 {
 				s.emptying.Go(func() { s.empty(dropped) })
 			}
