@@ -66,6 +66,9 @@ func TestProxyIsSaid(t *testing.T) {
 			t.Errorf("%s: got\n%s\nwant the settings named", c.addr, out)
 		}
 	}
+	if out := s.done("status", "--json"); !strings.Contains(out, `"spared_total":6`) {
+		t.Errorf("got %s, want six spared", out)
+	}
 	s.refused("is in trusted_proxies", "ban", "10.1.2.3")
 	s.holds("ban4", "elements", false)
 }
@@ -96,6 +99,9 @@ func TestFirstStartSays(t *testing.T) {
 	says := func() bool { return strings.Contains(s.done("status"), pending) }
 	if !within(20*time.Second, says) {
 		t.Fatalf("got\n%s\nwant %q", s.done("status"), pending)
+	}
+	if out := s.done("status", "--json"); !strings.Contains(out, `"pending":12,"pending_until":"20`) {
+		t.Errorf("got %s, want twelve pending", out)
 	}
 	s.offend("192.0.2.7", 5) // a new one is banned at once
 	s.holds("ban4", "192.0.2.7", true)

@@ -35,6 +35,14 @@ func (h *Handler) status(r *http.Request) (any, error) {
 		if at := slices.IndexFunc(snap.Held, func(a pipeline.Action) bool { return a.Jail == j.Jail }); at >= 0 {
 			j.HeldUntil = moment(snap.Held[at].Until)
 		}
+		for _, x := range snap.Spared {
+			if x.Jail == j.Jail {
+				j.SparedTotal += x.Count
+			}
+		}
+		if at := slices.IndexFunc(snap.Pending, func(p pipeline.Pending) bool { return p.Jail == j.Jail }); at >= 0 {
+			j.Pending, j.PendingUntil = snap.Pending[at].Addrs, moment(snap.Pending[at].At)
+		}
 	}
 	for _, src := range s.Sources {
 		s.LinesPerSecond += src.LinesPerSecond

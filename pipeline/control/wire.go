@@ -54,6 +54,9 @@ type Jail struct {
 	HitsTotal       uint64     `json:"hits_total"`                // offences since the start: fail2ban's "total failed"
 	Bans            int        `json:"bans"`                      // live
 	BansTotal       uint64     `json:"bans_total"`                // since the start
+	SparedTotal     int64      `json:"spared_total"`              // how often a proxy had offended often enough, and was not banned
+	Pending         int        `json:"pending,omitempty"`         // addresses that will be banned for lines from before the first start
+	PendingUntil    *time.Time `json:"pending_until,omitempty"`   // when that is
 	LastHit         *time.Time `json:"last_hit,omitempty"`
 	Addrs           []string   `json:"addrs,omitempty"` // who is banned, if it was asked for
 }
