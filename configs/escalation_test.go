@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -348,5 +349,25 @@ func TestCountsBans(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// fail2ban's own filter tells of logins, too.
+func TestLoginsOfFail2banFilter(t *testing.T) {
+	const path = "/etc/fail2ban/filter.d/sshd.conf"
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("needs Debian's fail2ban")
+	}
+	f, err := LoadFilter(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.inMode("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := blamed(p, []string{"Nov 22 07:23:11 web1 sshd[1234]: Accepted publickey for bob from 192.0.2.15 port 51022 ssh2"})
+	if !slices.Equal(got, []string{loginWord + "192.0.2.15"}) {
+		t.Errorf("got %q, want the login", got)
 	}
 }

@@ -65,8 +65,8 @@ func (k *breaker) trip(now time.Time) {
 
 func (k *breaker) close(now time.Time) { k.until, k.closed = time.Time{}, now }
 
-// held reports whether a jail's breaker keeps a from being made, and trips it if a is one ban too many.
-func (d *Decide) held(b *Batch, j *Jail, a Action, at, now time.Time) bool {
+// tripped reports whether a jail's breaker keeps a from being made, and trips it if a is one ban too many.
+func (d *Decide) tripped(b *Batch, j *Jail, a Action, at, now time.Time) bool {
 	if j.MaxBansPerMinute <= 0 {
 		return false
 	}

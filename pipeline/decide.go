@@ -149,7 +149,7 @@ func (d *Decide) judge(b *Batch, r *Record, now time.Time) {
 	}
 	count := d.past.before(k, d.jails, j.overall())
 	a.Until = j.end(r.Time, count)
-	if over(a, now) || d.held(b, j, a, r.Time, now) {
+	if over(a, now) || d.tripped(b, j, a, r.Time, now) {
 		return
 	}
 	a.Since = now

@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -12,10 +14,12 @@ import (
 // A judge is the slow twin of Decide's protections: lists, walked one by one.
 type judge struct {
 	*court
-	allowed map[netip.Addr]time.Time // until
-	logins  []loginSeen
-	held    map[string]bool // jails whose breaker is open
-	proxies []Proxy
+	*rand.Rand
+	everybody []netip.Addr
+	allowed   map[netip.Addr]time.Time // until
+	logins    []loginSeen
+	held      map[string]bool // jails whose breaker is open
+	proxies   []Proxy
 }
 
 type loginSeen struct {
@@ -75,10 +79,11 @@ func everybody() (all []netip.Addr) {
 }
 
 // policies are jails with every rule; a reload takes others with the same names.
-func policies(r *rand.Rand, all []netip.Addr) map[string]Jail {
+func (q *judge) policies() map[string]Jail {
+	r := q.Rand
 	some := func() (out []prefix) {
 		for range r.IntN(3) {
-			a := all[r.IntN(len(all))]
+			a := q.one()
 			p, _ := a.Prefix([]int{a.BitLen(), a.BitLen() - 2}[r.IntN(2)])
 			out = append(out, p)
 		}
@@ -115,71 +120,17 @@ func FuzzPolicy(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		all := everybody()
-		one := func() netip.Addr { return all[r.IntN(len(all))] }
-		q := &judge{allowed: map[netip.Addr]time.Time{}, held: map[string]bool{}}
-		q.court = newCourt(t, policies(r, all))
-		spare := func() {
-			q.own = []prefix{hostPrefix(one()), hostPrefix(one())}
-			q.proxies = []Proxy{{Prefix: hostPrefix(one())}}
-			q.decide.Proxies = func() []Proxy { return q.proxies }
-		}
-		restart := func() {
-			q.save(r.IntN(2) == 0)
-			q.held = map[string]bool{}
-			proxies := q.decide.Proxies
-			q.court.start()
-			q.decide.Proxies = proxies
-		}
-		names := []string{"sshd", "web", "all"}
+		q := &judge{Rand: r, everybody: everybody(), allowed: map[netip.Addr]time.Time{}, held: map[string]bool{}}
+		q.court = newCourt(t, q.policies())
 		for step := range 400 {
 			q.now = q.now.Add(time.Duration(r.IntN(30)) * time.Second)
 			b := &Batch{}
-			switch n := r.IntN(100); {
-			case n < 70:
-				for range 1 + r.IntN(5) {
-					b.Records = append(b.Records, Record{Kind: Hit, Jail: names[r.IntN(3)], Addr: one(), Time: q.now.Add(-time.Duration(r.IntN(60)) * time.Second)})
-				}
-			case n < 75:
-				l := loginSeen{names[r.IntN(3)], one(), q.now.Add(-time.Duration(r.IntN(9*24)) * time.Hour)}
-				q.logins = append(q.logins, l)
-				b.Records = append(b.Records, Record{Kind: Login, Jail: l.jail, Addr: l.addr, Time: l.at})
-			case n < 80:
-				a := one()
-				p, _ := a.Prefix([]int{a.BitLen(), a.BitLen() - 3, a.BitLen() / 2}[r.IntN(3)])
-				b.Actions = append(b.Actions, Action{Op: Ban, Prefix: p, Jail: append(names, Manual)[r.IntN(4)], Until: q.now.Add(time.Hour)})
-				if b.Actions[0].Jail != Manual {
-					b.Actions[0].Ports = q.jails[b.Actions[0].Jail].Ports
-				}
-			case n < 83:
-				b.Actions = append(b.Actions, Action{Op: Unban, Prefix: hostPrefix(one())})
-			case n < 86:
-				a := Action{Op: Allow, Prefix: hostPrefix(one()), Until: q.now.Add(time.Hour)}
-				q.allowed[a.Prefix.Addr()] = a.Until
-				b.Actions = append(b.Actions, a)
-			case n < 88:
-				a := one()
-				delete(q.allowed, a)
-				b.Actions = append(b.Actions, Action{Op: Disallow, Prefix: hostPrefix(a)})
-			case n < 89:
-				b.Actions = append(b.Actions, Action{Op: Resume})
-			case n < 93:
-				spare()
-			case n < 97:
-				restart()
-			case n < 98:
-				q.jails = policies(r, all)
-				// A login is known only to the jail that protected it when it was seen.
-				q.logins = slices.DeleteFunc(q.logins, func(loginSeen) bool { return true })
-				for k := range q.saved["decide"] {
-					if len(k) > len(loginPrefix) && k[:len(loginPrefix)] == loginPrefix {
-						delete(q.saved["decide"], k)
-					}
-				}
-				q.decide.logins.changed, q.decide.logins.seen = nil, nil
-				restart()
-			default:
-				q.now = q.now.Add(20 * time.Minute)
+			if n := r.IntN(100); n < 80 {
+				q.lines(b, n < 75)
+			} else if n < 91 {
+				q.orders(b, n-80)
+			} else {
+				q.changes(n - 91)
 			}
 			q.send(b)
 			for _, a := range b.Actions {
@@ -187,16 +138,83 @@ func FuzzPolicy(f *testing.F) {
 					q.held[a.Jail] = a.Op == Hold
 				}
 			}
-			q.check(t, step, b, all)
+			q.check(t, step, b)
 		}
 	})
 }
 
+var logJails = []string{"sshd", "web", "all"}
+
+func (q *judge) one() netip.Addr { return q.everybody[q.IntN(len(q.everybody))] }
+
+// lines are offences, or a login.
+func (q *judge) lines(b *Batch, offences bool) {
+	if !offences {
+		l := loginSeen{logJails[q.IntN(3)], q.one(), q.now.Add(-time.Duration(q.IntN(9*24)) * time.Hour)}
+		q.logins = append(q.logins, l)
+		b.Records = append(b.Records, Record{Kind: Login, Jail: l.jail, Addr: l.addr, Time: l.at})
+		return
+	}
+	for range 1 + q.IntN(5) {
+		at := q.now.Add(-time.Duration(q.IntN(60)) * time.Second)
+		b.Records = append(b.Records, Record{Kind: Hit, Jail: logJails[q.IntN(3)], Addr: q.one(), Time: at})
+	}
+}
+
+// orders are what people do by hand.
+func (q *judge) orders(b *Batch, n int) {
+	a := q.one()
+	order := Action{Op: Resume}
+	switch {
+	case n < 5:
+		p, _ := a.Prefix([]int{a.BitLen(), a.BitLen() - 3, a.BitLen() / 2}[q.IntN(3)])
+		jail := append([]string{Manual}, logJails...)[q.IntN(4)]
+		order = Action{Op: Ban, Prefix: p, Jail: jail, Ports: q.jails[jail].Ports, Until: q.now.Add(time.Hour)}
+	case n < 7:
+		order = Action{Op: Unban, Prefix: hostPrefix(a)}
+	case n < 9:
+		order = Action{Op: Allow, Prefix: hostPrefix(a), Until: q.now.Add(time.Hour)}
+		q.allowed[a] = order.Until
+	case n < 10:
+		order = Action{Op: Disallow, Prefix: hostPrefix(a)}
+		delete(q.allowed, a)
+	}
+	b.Actions = append(b.Actions, order)
+}
+
+// changes are what happens to the machine: other addresses, a new start, another configuration, time.
+func (q *judge) changes(n int) {
+	switch {
+	case n < 3:
+		q.own = []prefix{hostPrefix(q.one()), hostPrefix(q.one())}
+		q.proxies = []Proxy{{Prefix: hostPrefix(q.one())}}
+		q.decide.Proxies = func() []Proxy { return q.proxies }
+	case n < 6:
+		q.restart()
+	case n < 7:
+		// Logins are forgotten with the jails that saw them, for the twin would have to know how each had counted.
+		q.jails, q.logins = q.policies(), nil
+		q.decide.logins.changed, q.decide.logins.seen = nil, nil
+		maps.DeleteFunc(q.saved["decide"], func(k string, _ []byte) bool { return strings.HasPrefix(k, loginPrefix) })
+		q.restart()
+	default:
+		q.now = q.now.Add(20 * time.Minute)
+	}
+}
+
+func (q *judge) restart() {
+	q.save(q.IntN(2) == 0)
+	q.held = map[string]bool{}
+	proxies := q.decide.Proxies
+	q.start()
+	q.decide.Proxies = proxies
+}
+
 // check compares what is banned with what may be, and with what must.
-func (q *judge) check(t *testing.T, step int, b *Batch, all []netip.Addr) {
+func (q *judge) check(t *testing.T, step int, b *Batch) {
 	t.Helper()
 	for k, held := range q.decide.live {
-		for _, a := range all {
+		for _, a := range q.everybody {
 			if !k.prefix.Contains(a) {
 				continue
 			}
