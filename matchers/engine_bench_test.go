@@ -171,7 +171,7 @@ func benchEngine(b *testing.B, p *Program, lines [][]byte, reference bool) {
 	}
 	for _, s := range m.scanners {
 		if s != nil {
-			b.ReportMetric(float64(s.Stats().States), "states")
+			b.ReportMetric(float64(s.Stats().Cells), "cells")
 			b.ReportMetric(float64(s.Stats().Splits), "splits")
 		}
 	}

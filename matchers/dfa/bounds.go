@@ -4,16 +4,17 @@ package dfa
 //
 //	memory   its parts share 8 MiB for their states. When these are full, the part that has the most
 //	         forgets all but those in which its lanes are, and goes on.
-//	time     a state costs a thousand times what a step does, so each must pay for itself. A part has credit
-//	         for the time in which it meets its lines, some 40 ms of work, and then as much as makes it five
-//	         times slower than steps alone. One that wants more thrashes, and is split (split.go).
+//	time     to make a cell of the table, and the state that it leads to, costs a thousand times what a step
+//	         does, so each must pay for itself. A part has credit for the time in which it meets its lines,
+//	         some 40 ms of work, and then as much as makes it five times slower than steps alone. One that
+//	         wants more thrashes, and is split (split.go).
 //
-// Work is counted in instructions that were visited, some 20 ns each; a state costs some more of them. However
+// Work is counted in instructions that were visited, some 20 ns each; a cell costs some more of them. However
 // hostile rules and lines are, the time stays linear in the length of the lines.
 const (
 	maxCache  = 8 << 20 // bytes
 	maxParts  = 64
-	stateWork = 32      // of a state, besides its instructions
+	cellWork  = 32      // of a cell, besides its instructions
 	perWork   = 4       // symbols that pay for one
 	maxCredit = 1 << 21 // work
 	minCredit = 1 << 17
@@ -27,7 +28,7 @@ func (s *Scanner) limit() int {
 	return maxCache
 }
 
-// room makes sure that one more state may be made. It returns false if the part should rather be split.
+// room makes sure that one more cell may be made. It returns false if the part should rather be split.
 func (p *part) room() bool {
 	earned := p.steps / perWork
 	p.steps -= earned * perWork
@@ -48,8 +49,8 @@ func (p *part) room() bool {
 func (p *part) make(row uint32, symbol int) uint32 {
 	before := p.cache.visits
 	cell := p.cache.step(row, symbol)
-	p.credit -= p.cache.visits - before + stateWork
-	p.stats.States++
+	p.credit -= p.cache.visits - before + cellWork
+	p.stats.Cells++
 	return cell
 }
 

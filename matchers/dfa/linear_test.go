@@ -80,7 +80,7 @@ func TestLongLine(t *testing.T) {
 		lines := []Line{{Head: []byte(text[:20]), Tail: []byte(text[20:])}}
 		scanAll(s, lines)
 		st := s.Stats()
-		if st.Steps > size(lines) || st.States > 300 || st.Visits > 1_000_000 || st.Flushes+st.Splits+st.Alone > 0 {
+		if st.Steps > size(lines) || st.Cells > 300 || st.Visits > 1_000_000 || st.Flushes+st.Splits+st.Alone > 0 {
 			t.Errorf("%.30q: got %+v for %d bytes", text, st, size(lines))
 		}
 	}
@@ -103,7 +103,7 @@ func TestManyLines(t *testing.T) {
 		bytes += size(some)
 	}
 	st := s.Stats()
-	if st.Steps > bytes || st.States > 10_000 || st.States-half.States > 100 || st.Flushes+st.Splits+st.Alone > 0 {
+	if st.Steps > bytes || st.Cells > 10_000 || st.Cells-half.Cells > 100 || st.Flushes+st.Splits+st.Alone > 0 {
 		t.Errorf("got %+v for %d bytes, %+v for half of them", st, bytes, half)
 	}
 	if size := s.size(); size > maxCache/2 {
@@ -157,7 +157,7 @@ func tryHostile(t *testing.T, rules []string, n int) {
 	if steps := second.Steps - first.Steps; steps > bytes*len(s.parts) {
 		t.Errorf("got %d steps for %d bytes and %d parts", steps, bytes, len(s.parts))
 	}
-	if work := second.Visits - first.Visits + stateWork*(second.States-first.States); work > bytes*len(s.parts)/perWork+len(s.parts)*minCredit {
+	if work := second.Visits - first.Visits + cellWork*(second.Cells-first.Cells); work > bytes*len(s.parts)/perWork+len(s.parts)*minCredit {
 		t.Errorf("got work %d for %d bytes and %d parts", work, bytes, len(s.parts))
 	}
 	if len(s.parts) > maxParts || s.size() > maxCache+maxCache/8 {

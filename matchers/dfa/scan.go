@@ -58,6 +58,14 @@ func (p *part) take(l *lane) bool {
 	return true
 }
 
+// forget drops the lines.
+func (p *part) forget() {
+	p.work = work{again: p.work.again[:0]}
+	for i := range p.lanes {
+		p.lanes[i].text = nil
+	}
+}
+
 // scan does the work. It returns false if the part is to be split; what was not done is then in p.work.
 func (p *part) scan() bool {
 	if !p.of.set.opt.oneLane {

@@ -73,8 +73,8 @@ type Scanner struct {
 // Stats is what a Scanner has done.
 type Stats struct {
 	Steps   int // symbols that were looked at, by each part
-	Visits  int // of instructions, to make states
-	States  int // that were made, again or for another symbol too
+	Visits  int // of instructions, to make cells
+	Cells   int // of the tables that were made, and most often a state with them
 	Flushes int // of a cache that was full
 	Splits  int // of a part that thrashed
 	Alone   int // rules that have left the automata; package regexp runs them
@@ -90,11 +90,11 @@ func (s *Set) NewScanner() *Scanner {
 }
 
 // Scan finds the rules that match each of lines: see Hit and Rules. What it has found is good until the next
-// call.
+// call; the lines are not kept.
 func (s *Scanner) Scan(lines []Line) {
 	s.hits.reset(len(lines))
 	for _, p := range s.parts {
-		p.work = work{lines: lines}
+		p.work.lines, p.work.next = lines, 0
 	}
 	for i := 0; i < len(s.parts); {
 		if s.parts[i].scan() {
@@ -104,6 +104,9 @@ func (s *Scanner) Scan(lines []Line) {
 		}
 	}
 	s.scanAlone(lines)
+	for _, p := range s.parts {
+		p.forget()
+	}
 }
 
 // Hit reports whether a rule matches line i of the last Scan.
@@ -124,7 +127,7 @@ func (s *Scanner) Stats() Stats {
 
 func (s *Stats) add(p *part) {
 	s.Steps += p.stats.Steps
-	s.States += p.stats.States
+	s.Cells += p.stats.Cells
 	s.Flushes += p.stats.Flushes
 	s.Visits += p.cache.visits
 }

@@ -36,7 +36,7 @@ func benchSet(b *testing.B, rules []string, lines []Line, opt Options) {
 	report()
 	after := s.Stats()
 	b.ReportMetric(float64(after.Steps-before.Steps)/float64(b.N)/float64(len(lines)), "steps/line")
-	b.ReportMetric(float64(after.States), "states")
+	b.ReportMetric(float64(after.Cells), "cells")
 	b.ReportMetric(float64(s.size()), "cache-bytes")
 }
 

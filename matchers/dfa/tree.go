@@ -133,8 +133,8 @@ func anchored(re *syntax.Regexp) bool {
 	return false
 }
 
-// wild reports whether re has a repetition of nearly anything in it, with something before it: `foo .*bar`.
-// Where such a rule may begin anywhere, each of its words multiplies the states of the automaton.
+// wild reports whether re has a repetition of nearly anything in it: `foo .*bar`. Where such a rule may begin
+// anywhere, each of its words multiplies the states of the automaton.
 func wild(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus:
