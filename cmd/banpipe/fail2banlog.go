@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,16 +39,35 @@ func (e *fail2banEncoder) Clone() zapcore.Encoder {
 	return &fail2banEncoder{Encoder: e.Encoder.Clone(), pool: e.pool}
 }
 
-// found is the message of an offence; only this format has one, since each of its lines is one of the log that is read.
-const found = "found"
+// The messages of an offence, and of one that ignoreip covers; only this format has them, since each of these lines is one of
+// the log that is read.
+const (
+	found   = "found"
+	ignored = "ignored"
+)
 
 // logFound has every offence logged, as the tools expect that count them.
 func logFound(b *configs.Built, log *zap.Logger) {
+	ignore := make(map[string][]netip.Prefix)
+	for _, s := range b.Stages {
+		if d, ok := s.(*pipeline.Decide); ok {
+			for name, j := range d.Jails {
+				ignore[name] = j.Ignore
+			}
+		}
+	}
 	b.Stages = append(b.Stages, pipeline.StageFunc(func(_ context.Context, batch *pipeline.Batch) error {
 		for i := range batch.Records {
-			if r := &batch.Records[i]; r.Kind == pipeline.Hit {
-				log.Info(found, zap.Stringer("addr", r.Addr), zap.String("jail", r.Jail), zap.Time("at", r.Time))
+			r := &batch.Records[i]
+			if r.Kind != pipeline.Hit {
+				continue
 			}
+			fields := []zap.Field{zap.Stringer("addr", r.Addr), zap.String("jail", r.Jail)}
+			if slices.ContainsFunc(ignore[r.Jail], func(p netip.Prefix) bool { return p.Contains(r.Addr) }) {
+				log.Info(ignored, fields...)
+				continue
+			}
+			log.Info(found, append(fields, zap.Time("at", r.Time))...)
 		}
 		return nil
 	}))
@@ -57,6 +78,8 @@ func fail2banWord(message string) string {
 	switch message {
 	case found:
 		return "Found"
+	case ignored:
+		return "Ignore"
 	case "banned":
 		return "Ban"
 	case "unbanned", "ban ended":
@@ -82,10 +105,13 @@ func (e *fail2banEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Fiel
 			f.AddTo(values)
 		}
 		text, fields = fmt.Sprintf("[%v] %s %v", values.Fields["jail"], word, values.Fields["addr"]), nil
-		name, level = "fail2ban.actions", "NOTICE"
-		if at, ok := values.Fields["at"].(time.Time); ok {
-			name, level = "fail2ban.filter", "INFO"
-			text += " - " + at.Local().Format(time.DateTime)
+		switch at, _ := values.Fields["at"].(time.Time); entry.Message {
+		case found:
+			name, text = "fail2ban.filter", text+" - "+at.Local().Format(time.DateTime)
+		case ignored:
+			name, text = "fail2ban.filter", text+" by ip"
+		default:
+			name, level = "fail2ban.actions", "NOTICE"
 		}
 	}
 	// fail2ban's own widths: %(name)-24s, %(levelname)-7s

@@ -24,26 +24,31 @@ func TestFail2banLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 11, 22, 7, 23, 11, 5e8, time.Local)
-	built := &configs.Built{Pipeline: &pipeline.Pipeline{}}
+	jails := map[string]pipeline.Jail{"sshd": {Ignore: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}}}
+	built := &configs.Built{Pipeline: &pipeline.Pipeline{Stages: []pipeline.Stage{&pipeline.Decide{Jails: jails}}}}
 	logFound(built, log)
 	batch := &pipeline.Batch{Records: []pipeline.Record{
 		{Kind: pipeline.Note, Addr: netip.MustParseAddr("192.0.2.8"), Jail: "sshd", Time: at},
 		{Kind: pipeline.Hit, Addr: netip.MustParseAddr("192.0.2.7"), Jail: "sshd", Time: at},
+		{Kind: pipeline.Hit, Addr: netip.MustParseAddr("192.0.2.9"), Jail: "sshd", Time: at},
 	}}
-	if err := built.Stages[0].Process(t.Context(), batch); err != nil {
+	if err := built.Stages[1].Process(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
 	log.Info("banned", zap.String("addr", "192.0.2.7"), zap.String("jail", "sshd"), zap.Duration("for", time.Hour), zap.Int("hits", 5))
 	log.Info("unbanned", zap.String("addr", "2001:db8::/64"), zap.String("jail", "sshd"))
 	log.Named("store").Warn("state not saved", zap.Error(errors.New("disk\nfull")))
 	lines := strings.Split(strings.TrimSpace(read(t, path)), "\n")
-	if len(lines) != 4 {
-		t.Fatalf("got %q, want 4 lines", lines)
+	if len(lines) != 5 {
+		t.Fatalf("got %q, want 5 lines", lines)
+	}
+	if !strings.HasSuffix(lines[1], ": INFO    [sshd] Ignore 192.0.2.9 by ip") {
+		t.Errorf("got %q, want what fail2ban says of ignoreip", lines[1])
 	}
 	if m := regexp.MustCompile(`^[-\d]+ [:\d]+,\d{3} fail2ban\.filter         \[\d+\]: INFO    \[sshd\] Found 192\.0\.2\.7 - 2026-11-22 07:23:11$`); !m.MatchString(lines[0]) {
 		t.Errorf("got %q, want what fail2ban says of an offence", lines[0])
 	}
-	lines = lines[1:]
+	lines = lines[2:]
 	recidive := regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} fail2ban\.(?:actions\s*|banpipe\S*\s*)\[\d+\]: (NOTICE|WARNING)\s+(.*)$`)
 	for i, want := range []string{"[sshd] Ban 192.0.2.7", "[sshd] Unban 2001:db8::/64", `state not saved {"error":"disk\nfull"}`} {
 		if m := recidive.FindStringSubmatch(lines[i]); m == nil || m[2] != want {
