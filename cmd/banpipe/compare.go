@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,6 +140,15 @@ func printComparison(w io.Writer, r *compare.Result) error {
 		fmt.Fprintf(w, "\njail %s: %d by both, %d only by fail2ban, %d only by banpipe\n", plain(j.Jail), j.Both, j.Theirs, j.Ours)
 		for _, s := range j.Settings {
 			fmt.Fprintf(w, "  %s is %s in banpipe and %s in fail2ban\n", s.Key, s.Banpipe, s.Fail2ban)
+		}
+		for _, by := range []string{compare.ByFail2ban, compare.ByBanpipe} {
+			codes, counts := j.Reasons(by)
+			for i, code := range codes {
+				codes[i] = fmt.Sprintf("%s %d", code, counts[code])
+			}
+			if len(codes) > 1 {
+				fmt.Fprintf(w, "  only by %s: %s\n", by, strings.Join(codes, ", "))
+			}
 		}
 		for i, d := range j.Differences {
 			if i == maxDifferences {

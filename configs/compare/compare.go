@@ -31,6 +31,18 @@ type Jail struct {
 	Differences []Difference `json:"differences"` // by address
 }
 
+// Reasons counts the differences of one side by their code, the most frequent first, then by name.
+func (j Jail) Reasons(by string) (codes []string, counts map[string]int) {
+	counts = map[string]int{}
+	for _, d := range j.Differences {
+		if d.By == by {
+			counts[d.Code]++
+		}
+	}
+	codes = slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(counts[b]-counts[a], cmp.Compare(a, b)) })
+	return codes, counts
+}
+
 // A Setting is one that differs.
 type Setting struct {
 	Key      string `json:"key"`
@@ -51,8 +63,8 @@ type Difference struct {
 
 // Who banned an address.
 const (
-	byFail2ban = "fail2ban"
-	byBanpipe  = "banpipe"
+	ByFail2ban = "fail2ban"
+	ByBanpipe  = "banpipe"
 )
 
 // Compare goes through the jails of both. What was banned before From or after To is left out: one of the two was not there.
@@ -121,10 +133,10 @@ func (p *pair) compare() Jail {
 			}
 		case p.any(theirs):
 			j.Theirs++
-			j.Differences = append(j.Differences, p.difference(a, byFail2ban, p.first(theirs)))
+			j.Differences = append(j.Differences, p.difference(a, ByFail2ban, p.first(theirs)))
 		case p.any(ours):
 			j.Ours++
-			j.Differences = append(j.Differences, p.difference(a, byBanpipe, p.first(ours)))
+			j.Differences = append(j.Differences, p.difference(a, ByBanpipe, p.first(ours)))
 		}
 	}
 	return j
@@ -200,7 +212,7 @@ func (p *pair) difference(a netip.Addr, by string, at time.Time) Difference {
 	if p.ours != nil && p.ours.Addrs[a] != nil {
 		d.Hits = len(p.ours.Addrs[a].Hits)
 	}
-	if by == byFail2ban {
+	if by == ByFail2ban {
 		d.Code, d.Why = p.notOurs(a)
 	} else {
 		d.Code, d.Why = p.notTheirs(a)

@@ -56,6 +56,7 @@ func TestCompare(t *testing.T) {
 		{"nobody", &TheirAddr{Found: minutes(1)}, five, &OurAddr{Hits: minutes(1)}, limits, nil, ""},
 
 		{"refused", &TheirAddr{Found: minutes(1, 1, 1, 1, 1), Bans: minutes(5)}, five, &OurAddr{Hits: minutes(1, 1, 1, 1, 1), Most: 5, Refused: "192.0.2.0/24 is in ignoreip"}, limits, nil, "fail2ban ignored"},
+		{"somebody has logged in", &TheirAddr{Found: minutes(1, 1, 1, 1, 1), Bans: minutes(5)}, five, &OurAddr{Hits: minutes(1, 1, 1, 1, 1), Most: 5, Refused: "somebody logged in", Login: true}, limits, nil, "fail2ban login"},
 		{"restored", &TheirAddr{Restored: minutes(0)}, five, nil, limits, nil, "fail2ban restored"},
 		{"by hand", &TheirAddr{Bans: minutes(5)}, five, nil, limits, nil, "fail2ban by_hand"},
 		{"not matched", &TheirAddr{Found: minutes(1, 1, 1, 1, 1), Bans: minutes(5)}, five, nil, limits, nil, "fail2ban not_matched"},
@@ -131,6 +132,36 @@ func TestCompareJails(t *testing.T) {
 	want := []string{"only-ours banpipe no_jail", "only-theirs fail2ban no_jail", "sshd {maxretry 5 3}", "sshd {findtime 10m0s 1h0m0s}"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Two that read different logs: that is the reason, and not their filters.
+func TestCompareLogs(t *testing.T) {
+	for _, c := range []struct {
+		name, theirs, ours, want string
+	}{
+		{"the same", "/var/log/a.log", "/var/log/a.log", codeNotMatched},
+		{"by a glob", "/var/log/a.log", "/var/log/*.log", codeNotMatched},
+		{"others", "/var/log/a.log", "/var/log/b.log", codeLogPath},
+		{"the journal", "/var/log/a.log", "the journal", codeLogPath},
+		{"nobody knows", "", "/var/log/b.log", codeNotMatched},
+	} {
+		var logs []string
+		if c.theirs != "" {
+			logs = []string{c.theirs}
+		}
+		other := netip.MustParseAddr("192.0.2.8")
+		r := Compare(&Theirs{From: t0, To: t0.Add(time.Hour), Jails: map[string]*TheirJail{"j": {Logs: logs, Addrs: map[netip.Addr]*TheirAddr{addr: {Found: minutes(1), Bans: minutes(1)}}}}},
+			&Ours{Jails: map[string]*OurJail{"j": {Logs: []string{c.ours}, Addrs: map[netip.Addr]*OurAddr{other: {Hits: minutes(1), Bans: bans("192.0.2.8/32", 1)}}}}})
+		for _, d := range r.Jails[0].Differences {
+			if d.Code != c.want || !strings.Contains(d.Why, c.ours) && d.By == ByFail2ban {
+				t.Errorf("%s: got %+v, want %s", c.name, d, c.want)
+			}
+		}
+		codes, counts := r.Jails[0].Reasons(ByFail2ban)
+		if len(codes) != 1 || counts[codes[0]] != 1 {
+			t.Errorf("%s: got %v", c.name, counts)
+		}
 	}
 }
 

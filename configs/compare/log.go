@@ -37,6 +37,7 @@ type Theirs struct {
 // A TheirJail is one jail of it.
 type TheirJail struct {
 	Settings Settings // as far as the log has them
+	Logs     []string // that it reads
 	Addrs    map[netip.Addr]*TheirAddr
 }
 
@@ -63,6 +64,7 @@ var (
 	event   = regexp.MustCompile(`^\[([\w.:-]{1,64})\] (Found|Ban|Restore Ban|Unban|Ignore) ([0-9A-Fa-f.:]{2,45})(?: - (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\b.*| by .*)?$`)
 	already = regexp.MustCompile(`^\[([\w.:-]{1,64})\] ([0-9A-Fa-f.:]{2,45}) already banned$`)
 	created = regexp.MustCompile(`^Creating new jail '([\w.:-]{1,64})'$`)
+	added   = regexp.MustCompile(`^Added logfile: '([^']{1,1000})'`)
 	setting = regexp.MustCompile(`^(maxRetry|findtime|banTime): (-?\d{1,10})$`)
 )
 
@@ -178,6 +180,8 @@ func (t *Theirs) line(line []byte, jail *string) {
 	case "filter", "actions":
 		if s := setting.FindSubmatch(text); s != nil && *jail != "" {
 			t.jail(*jail).Settings.set(string(s[1]), string(s[2]))
+		} else if a := added.FindSubmatch(text); a != nil && *jail != "" {
+			t.jail(*jail).reads(string(a[1]))
 		} else if e := event.FindSubmatch(text); e != nil {
 			t.event(at, e)
 		} else if a := already.FindSubmatch(text); a != nil {
@@ -185,6 +189,12 @@ func (t *Theirs) line(line []byte, jail *string) {
 				x.Already = true
 			}
 		}
+	}
+}
+
+func (j *TheirJail) reads(path string) {
+	if len(j.Logs) < maxTimes && !slices.Contains(j.Logs, path) {
+		j.Logs = append(j.Logs, path)
 	}
 }
 

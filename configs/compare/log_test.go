@@ -16,6 +16,7 @@ const theirLog = `2026-11-22 07:00:00,100 fail2ban.server         [811]: INFO   
 2026-11-22 07:00:00,201 fail2ban.filter         [811]: INFO      maxRetry: 3
 2026-11-22 07:00:00,201 fail2ban.filter         [811]: INFO      findtime: 600
 2026-11-22 07:00:00,202 fail2ban.actions        [811]: INFO      banTime: -1
+2026-11-22 07:00:00,203 fail2ban.filter         [811]: INFO    Added logfile: '/var/log/auth.log' (pos = 0, hash = )
 2026-11-22 07:00:00,300 fail2ban.jail           [811]: INFO    Creating new jail 'web'
 2026-11-22 07:00:00,301 fail2ban.filter         [811]: INFO      findtime: 300
 2026-11-22 07:00:01,000 fail2ban.actions        [811]: NOTICE  [sshd] Restore Ban 192.0.2.1
@@ -57,6 +58,9 @@ func TestReadLog(t *testing.T) {
 	}
 	if want := (Settings{FindTime: 5 * time.Minute}); web.Settings != want {
 		t.Errorf("got %+v, want %+v", web.Settings, want)
+	}
+	if len(sshd.Logs) != 1 || sshd.Logs[0] != "/var/log/auth.log" || len(web.Logs) != 0 {
+		t.Errorf("got %q and %q", sshd.Logs, web.Logs)
 	}
 	seven := sshd.Addrs[netip.MustParseAddr("192.0.2.7")]
 	if len(seven.Found) != 2 || !seven.Found[0].Equal(at("07:23:10")) || len(seven.Bans) != 1 || !seven.Bans[0].Equal(at("07:23:12")) || !seven.Already {

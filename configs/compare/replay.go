@@ -3,6 +3,7 @@ package compare
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,6 +25,7 @@ type Ours struct {
 // An OurJail is one jail of it.
 type OurJail struct {
 	Limits pipeline.Jail
+	Logs   []string // that it reads, paths and globs; or the journal
 	Addrs  map[netip.Addr]*OurAddr
 	Wide   []Ban // of networks
 }
@@ -42,6 +44,7 @@ type OurAddr struct {
 	Most    int  // the score that it reached
 	Bans    []Ban
 	Refused string // why it was not banned although it had offended often enough
+	Login   bool   // that is because somebody had logged in
 	Forgot  bool   // it has logged in: what was counted before was forgotten
 }
 
@@ -63,6 +66,13 @@ func Replay(ctx context.Context, cfg *configs.Config, jails []string, since time
 	r.window.Now, r.decide.Now, r.decide.Notice = clock, clock, 0
 	for name, j := range r.decide.Jails {
 		o.Jails[name] = &OurJail{Limits: j, Addrs: map[netip.Addr]*OurAddr{}}
+	}
+	for _, j := range built.Jails {
+		if own := o.Jails[j.Name]; own != nil {
+			if own.Logs = j.LogPath; len(own.Logs) == 0 && j.Journal() != "" {
+				own.Logs = []string{"the journal"}
+			}
+		}
 	}
 	built.Stages = append(built.Stages[:n:n], pipeline.StageFunc(r.process))
 	built.Outputs = nil
@@ -127,7 +137,8 @@ func (r *replay) note(j *OurJail, rec *pipeline.Record) {
 			return
 		}
 		if why := r.decide.Spares(rec.Jail, rec.Addr); why != nil {
-			x.Refused = why.Error()
+			login := (*pipeline.LoginError)(nil)
+			x.Refused, x.Login = why.Error(), errors.As(why, &login)
 		} else if slices.ContainsFunc(r.one.Actions, func(a pipeline.Action) bool { return a.Op == pipeline.Hold && a.Jail == rec.Jail }) {
 			x.Refused = fmt.Sprintf("the jail's breaker tripped: more than %d bans in a minute", j.Limits.MaxBansPerMinute)
 		}

@@ -3,7 +3,9 @@ package compare
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,13 +16,14 @@ const (
 	codeByHand     = "by_hand"     // no offence led to it
 	codeIgnored    = "ignored"     // the other one never bans it
 	codeNotMatched = "not_matched" // the other one's filter found no offence
+	codeLogPath    = "logpath"     // the two read other logs
 	codeFewer      = "fewer"       // the other one's filter found fewer
 	codeMaxRetry   = "maxretry"    // the limits differ
 	codeFindTime   = "findtime"
 	codeWeight     = "weight"   // banpipe counts some offences more than once
 	codeDistinct   = "distinct" // banpipe counts different values, not offences
 	codeEstimate   = "estimate" // fail2ban estimates a rate, banpipe counts exactly
-	codeLogin      = "login"    // a login made banpipe forget what was before
+	codeLogin      = "login"    // somebody has logged in: banpipe forgets what was before, and spares the address
 	codeBefore     = "before"   // fail2ban held it already
 	codeService    = "service"  // a replay bans it, the service did not
 	codePrefix     = "prefix"   // banpipe counts its neighbours with it
@@ -40,14 +43,18 @@ func (p *pair) notOurs(a netip.Addr) (code, why string) {
 		ours = &OurAddr{}
 	}
 	switch {
+	case ours.Login:
+		return codeLogin, "banpipe spares it: " + ours.Refused
 	case ours.Refused != "":
 		return codeIgnored, "banpipe spares it: " + ours.Refused
 	case len(theirs.Bans) == 0:
 		return codeRestored, "fail2ban restored it from its database: the offences are older than its log"
 	case len(found) == 0:
 		return codeByHand, "fail2ban's log has no offence of it: it was banned by hand, or the offences are older than the log"
+	case len(ours.Hits) == 0 && !p.sameLogs():
+		return codeLogPath, fmt.Sprintf("fail2ban found %d offences in %s; banpipe reads %s", len(found), strings.Join(p.theirs.Logs, ", "), strings.Join(p.ours.Logs, ", "))
 	case len(ours.Hits) == 0:
-		return codeNotMatched, fmt.Sprintf("fail2ban found %d offences; banpipe's filter finds none in the logs that its jail reads", len(found))
+		return codeNotMatched, fmt.Sprintf("fail2ban found %d offences; banpipe's filter finds none in %s", len(found), strings.Join(p.ours.Logs, ", "))
 	case p.ours.Limits.Distinct && ours.Most < limits.MaxRetry:
 		return codeDistinct, fmt.Sprintf("banpipe counts different values, not offences: %d of %d", ours.Most, limits.MaxRetry)
 	case ours.Most >= limits.MaxRetry && p.result.Source == "service":
@@ -87,6 +94,8 @@ func (p *pair) notTheirs(a netip.Addr) (code, why string) {
 		return codeBefore, "fail2ban had banned it before its log begins"
 	case len(ours.Bans) == 0 && len(p.ours.bans(a)) > 0:
 		return codePrefix, fmt.Sprintf("banpipe banned its network, %v", p.ours.bans(a)[0].Prefix)
+	case len(found) == 0 && !p.sameLogs():
+		return codeLogPath, fmt.Sprintf("banpipe found %d offences in %s; fail2ban reads %s", len(ours.Hits), strings.Join(p.ours.Logs, ", "), strings.Join(p.theirs.Logs, ", "))
 	case len(found) == 0:
 		return codeNotMatched, fmt.Sprintf("banpipe found %d offences, fail2ban's filter none", len(ours.Hits))
 	case len(ours.Hits) == 0:
@@ -127,6 +136,16 @@ func (p *pair) limitsDiffer(there, here []time.Time, thereLimits, hereLimits Set
 		return codeFindTime, fmt.Sprintf("findtime is %v in %s and %v in %s: %d of %d offences lie within it", hereLimits.FindTime, hereName, thereLimits.FindTime, thereName, n, len(here))
 	}
 	return "", ""
+}
+
+// sameLogs reports whether the two read a log in common, or it is not known what fail2ban reads.
+func (p *pair) sameLogs() bool {
+	return len(p.theirs.Logs) == 0 || slices.ContainsFunc(p.theirs.Logs, func(path string) bool {
+		return slices.ContainsFunc(p.ours.Logs, func(pattern string) bool {
+			ok, _ := filepath.Match(pattern, path)
+			return ok || pattern == path
+		})
+	})
 }
 
 // most is how many of the times lie within span at most, both ends included.
