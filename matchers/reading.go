@@ -154,3 +154,14 @@ func looksJSON(r *pipeline.Record) bool {
 	}
 	return len(line) > 0 && line[0] == '{'
 }
+
+// Regexes are the rules that plain lines are searched for, in the syntax of Go's regexp: those of a filter with
+// prefregex have it around them, and fit wherever it and the rule match. The engine's sets are made of them.
+func (p *Program) Regexes() (all []string) {
+	for _, r := range p.readings {
+		if r.plain {
+			all = append(all, r.selection().rules...)
+		}
+	}
+	return all
+}
