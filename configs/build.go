@@ -69,8 +69,8 @@ func (b *Built) Foreign() []string { return b.foreign.all() }
 // Waiting says, in sentences, which logs are not there now.
 func (b *Built) Waiting() (all []string) {
 	for _, j := range b.Jails {
-		for _, path := range j.missing() {
-			all = append(all, fmt.Sprintf("jail %s waits for its log: %s is not there", j.Name, path))
+		if missing := j.missing(); len(missing) > 0 {
+			all = append(all, fmt.Sprintf("jail %s waits for its log: %s not there", j.Name, missing.are()))
 		}
 	}
 	return all

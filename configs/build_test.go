@@ -139,7 +139,7 @@ func TestBuildWaits(t *testing.T) {
 func TestWaiting(t *testing.T) {
 	dir := t.TempDir()
 	built := buildJails(t, dir, "[jails.j]\nenabled = true\nfilter = 'sshd'\nlogpath = 'D/a.log D/b.log'\n", "true")
-	want := "jail j waits for its log: " + dir + "/a.log is not there; jail j waits for its log: " + dir + "/b.log is not there"
+	want := "jail j waits for its log: " + dir + "/a.log, " + dir + "/b.log are not there"
 	if got := strings.Join(built.Waiting(), "; "); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

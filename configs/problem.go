@@ -220,21 +220,25 @@ func (b *builder) logs(j *Jail) bool {
 		return b.opts.Stdin != nil
 	}
 	if missing := j.missing(); len(missing) > 0 {
-		are := "is"
-		if len(missing) > 1 {
-			are = "are"
-		}
 		if b.opts.Once {
-			b.problem(j, "logpath", fmt.Errorf("%s %s not there", strings.Join(missing, ", "), are))
+			b.problem(j, "logpath", fmt.Errorf("%s not there", missing.are()))
 			return true
 		}
-		b.warn(j, "logpath", fmt.Errorf("%s %s not there (yet): it is waited for", strings.Join(missing, ", "), are))
+		b.warn(j, "logpath", fmt.Errorf("%s not there (yet): it is waited for", missing.are()))
 		j.Waits = missing
 	}
 	return true
 }
 
 const noJournal = "this machine has no journal, or no journalctl"
+
+// are is a list as the beginning of a sentence: "a is", "a, b are".
+func (l List) are() string {
+	if len(l) == 1 {
+		return l[0] + " is"
+	}
+	return strings.Join(l, ", ") + " are"
+}
 
 // missing are the logs of a jail that are not there. Of paths that were guessed, one is as good as all.
 func (j *Jail) missing() (missing List) {
