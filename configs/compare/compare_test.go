@@ -135,6 +135,28 @@ func TestCompareJails(t *testing.T) {
 	}
 }
 
+func TestLacks(t *testing.T) {
+	half := minutes(1)[0].Add(500 * time.Millisecond) // fail2ban's log has whole seconds
+	for _, c := range []struct {
+		times, others []time.Time
+		want          int // minutes after t0; -1: none
+	}{
+		{minutes(1, 2), minutes(1, 2), -1},
+		{[]time.Time{half}, minutes(1), -1},
+		{minutes(1, 3), minutes(1, 2, 3), 2},
+		{minutes(1), minutes(1, 1), 1},
+		{nil, minutes(4), 4},
+	} {
+		want := ""
+		if c.want >= 0 {
+			want = "; it lacks that of " + minutes(c.want)[0].Format(time.DateTime)
+		}
+		if got := lacks(c.times, c.others); got != want {
+			t.Errorf("%v, %v: got %q, want %q", c.times, c.others, got, want)
+		}
+	}
+}
+
 // Two that read different logs: that is the reason, and not their filters.
 func TestCompareLogs(t *testing.T) {
 	for _, c := range []struct {

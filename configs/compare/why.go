@@ -66,7 +66,7 @@ func (p *pair) notOurs(a netip.Addr) (code, why string) {
 		return code, why
 	}
 	if len(ours.Hits) < len(found) {
-		return codeFewer, fmt.Sprintf("fail2ban found %d offences, banpipe's filter %d: %d of %d within %v", len(found), len(ours.Hits), ours.Most, limits.MaxRetry, limits.FindTime)
+		return codeFewer, fmt.Sprintf("fail2ban found %d offences, banpipe's filter %d: %d of %d within %v%s", len(found), len(ours.Hits), ours.Most, limits.MaxRetry, limits.FindTime, lacks(ours.Hits, found))
 	}
 	if most(found, limits.FindTime) < limits.MaxRetry {
 		return codeEstimate, fmt.Sprintf("fail2ban estimates a rate: of %d offences never more than %d lie within %v", len(found), most(found, limits.FindTime), limits.FindTime)
@@ -109,7 +109,7 @@ func (p *pair) notTheirs(a netip.Addr) (code, why string) {
 		return code, why
 	}
 	if len(found) < len(ours.Hits) {
-		return codeFewer, fmt.Sprintf("banpipe found %d offences, fail2ban's filter %d", len(ours.Hits), len(found))
+		return codeFewer, fmt.Sprintf("banpipe found %d offences, fail2ban's filter %d%s", len(ours.Hits), len(found), lacks(found, ours.Hits))
 	}
 	if last := found[len(found)-1]; p.result.To.Sub(last) <= slack {
 		return codePending, "the offences are at the end of fail2ban's log: it may not have got to the ban"
@@ -146,6 +146,20 @@ func (p *pair) sameLogs() bool {
 			return ok || pattern == path
 		})
 	})
+}
+
+// lacks names the first of others, by its second, that is not among times: where to look for the line.
+func lacks(times, others []time.Time) string {
+	seconds := map[int64]int{}
+	for _, t := range times {
+		seconds[t.Unix()]++
+	}
+	for _, t := range others {
+		if seconds[t.Unix()]--; seconds[t.Unix()] < 0 {
+			return "; it lacks that of " + t.Local().Format(time.DateTime)
+		}
+	}
+	return ""
 }
 
 // most is how many of the times lie within span at most, both ends included.
