@@ -18,6 +18,11 @@ import (
 //
 // What is banned is the address with its network, as Jail.Network has it, and with its neighbours if Jail.Aggregate says
 // so; but no prefix ever holds an address that is never banned: then it is the address alone.
+//
+// A jail that comes to more than Jail.MaxBansPerMinute bans, by the time of the offences, stops with a Hold: for ten minutes by
+// the clock, then for twice as long each time until an hour has been calm, for a day at most. Resume, Release and a new start end it.
+// Where a jail has ProtectLogins and has seen a Login, no ban closes its ports for that address, or for the network that it is
+// counted with, within LoginAge, unless it is Forced.
 type Decide struct {
 	Jails        map[string]Jail       // by name
 	Own          func() []netip.Prefix // this machine's addresses, gateways and resolvers; asked at every batch and ban, so it should remember; nil: none
