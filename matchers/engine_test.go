@@ -183,7 +183,9 @@ func (g *filterMaker) jails() []JailFilter {
 		if g.IntN(3) == 0 {
 			j.Location = time.FixedZone("x", 3600)
 		}
-		j.Distinct = []string{"", "", "user"}[g.IntN(3)]
+		if slices.ContainsFunc(f.FailRegex, func(r Rule) bool { return strings.Contains(r.Regex, "<F-USER>") }) {
+			j.Distinct = []string{"", "user"}[g.IntN(2)]
+		}
 		jails = append(jails, j)
 	}
 	return jails
