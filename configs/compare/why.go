@@ -68,8 +68,8 @@ func (p *pair) notOurs(a netip.Addr) (code, why string) {
 	if len(ours.Hits) < len(found) {
 		return codeFewer, fmt.Sprintf("fail2ban found %d offences, banpipe's filter %d: %d of %d within %v%s", len(found), len(ours.Hits), ours.Most, limits.MaxRetry, limits.FindTime, lacks(ours.Hits, found))
 	}
-	if most(found, limits.FindTime) < limits.MaxRetry {
-		return codeEstimate, fmt.Sprintf("fail2ban estimates a rate: of %d offences never more than %d lie within %v", len(found), most(found, limits.FindTime), limits.FindTime)
+	if n := most(ours.Hits, limits.FindTime); n < limits.MaxRetry { // of found there are whole seconds only
+		return codeEstimate, fmt.Sprintf("fail2ban estimates a rate: of %d offences never more than %d lie within %v", len(found), n, limits.FindTime)
 	}
 	return codeUnknown, fmt.Sprintf("fail2ban found %d offences, banpipe %d, of which %d count together; its limit is %d within %v", len(found), len(ours.Hits), ours.Most, limits.MaxRetry, limits.FindTime)
 }
@@ -114,8 +114,8 @@ func (p *pair) notTheirs(a netip.Addr) (code, why string) {
 	if last := found[len(found)-1]; p.result.To.Sub(last) <= slack {
 		return codePending, "the offences are at the end of fail2ban's log: it may not have got to the ban"
 	}
-	if limits.MaxRetry > 0 && most(found, limits.FindTime) >= limits.MaxRetry {
-		return codeEstimate, fmt.Sprintf("fail2ban estimates a rate: %d of %d offences lie within %v, and it came to less", most(found, limits.FindTime), len(found), limits.FindTime)
+	if n := most(ours.Hits, limits.FindTime); limits.MaxRetry > 0 && n >= limits.MaxRetry {
+		return codeEstimate, fmt.Sprintf("fail2ban estimates a rate: %d of %d offences lie within %v, and it came to less", n, len(found), limits.FindTime)
 	}
 	return codeUnknown, fmt.Sprintf("banpipe found %d offences, fail2ban %d", len(ours.Hits), len(found))
 }
