@@ -2,6 +2,7 @@ package matchers
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 )
 
@@ -30,7 +31,7 @@ func composed(j *jail) map[*rule]string {
 			n = alt(n, r.root)
 		}
 		text, _ := printGo(n)
-		if _, err := regexp.Compile(text); err != nil {
+		if _, err := syntax.Parse(text, syntax.Perl); err != nil {
 			return nil // together they are too large
 		}
 		all[r] = text

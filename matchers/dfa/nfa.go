@@ -43,14 +43,14 @@ const (
 // none is no instruction, no rule.
 const none = -1
 
-// newNFA builds the automaton of some of the rules of a set.
+// newNFA builds the automaton of exprs, which are the given rules of a set.
 func newNFA(exprs []*syntax.Regexp, rules []int) *nfa {
 	var anchor, float branch
-	for _, r := range rules {
-		if anchored(exprs[r]) {
-			anchor.add(exprs[r], r)
+	for i, re := range exprs {
+		if anchored(re) {
+			anchor.add(re, rules[i])
 		} else {
-			float.add(exprs[r], r)
+			float.add(re, rules[i])
 		}
 	}
 	b := builder{known: map[string]int32{}}

@@ -12,13 +12,13 @@ import (
 //
 //	NewSet ─► Set ── NewScanner ─► Scanner ── Scan(lines) ─► for each line: which rules match
 //	          │                    │
-//	          │ sources, parsed    │ parts: an automaton each, that makes its states as lines need them;
+//	          │ sources            │ parts: an automaton each, that makes its states as lines need them;
 //	          └ nfa                │ one, unless the states of its rules multiply
 //	                               └ alone: rules that package regexp runs, since no automaton pays for them
 type Set struct {
 	sources []string // as they were given
-	exprs   []*syntax.Regexp
-	nfa     *nfa // of all of them; nil if there are none
+	wild    []bool   // those whose states may multiply
+	nfa     *nfa     // of all of them; nil if there are none
 	opt     Options
 }
 
@@ -42,21 +42,33 @@ type Line struct {
 // NewSet compiles rules, in the syntax of package regexp. The error names the rule that has none.
 func NewSet(rules []string, opt Options) (*Set, error) {
 	s := &Set{sources: rules, opt: opt}
+	var exprs []*syntax.Regexp
+	var all []int
 	for i, r := range rules {
 		re, err := parse(r)
 		if err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i, err)
 		}
-		s.exprs = append(s.exprs, re)
+		exprs, all = append(exprs, re), append(all, i)
+		s.wild = append(s.wild, !anchored(re) && wild(re))
 	}
 	if len(rules) > 0 {
-		all := make([]int, len(rules))
-		for i := range all {
-			all[i] = i
-		}
-		s.nfa = newNFA(s.exprs, all)
+		s.nfa = newNFA(exprs, all)
 	}
 	return s, nil
+}
+
+// part builds the automaton of some of the rules. Their trees are not kept: they are larger than it.
+func (s *Set) part(rules []int) *nfa {
+	var exprs []*syntax.Regexp
+	for _, r := range rules {
+		re, err := parse(s.sources[r])
+		if err != nil {
+			panic(err) // NewSet has parsed it
+		}
+		exprs = append(exprs, re)
+	}
+	return newNFA(exprs, rules)
 }
 
 // A Scanner runs a Set over lines. It is for one goroutine.
@@ -82,7 +94,7 @@ type Stats struct {
 
 // NewScanner makes a Scanner with empty caches.
 func (s *Set) NewScanner() *Scanner {
-	sc := &Scanner{set: s, hits: hits{words: (len(s.exprs) + 63) / 64}, seed: maphash.String(maphash.MakeSeed(), "")}
+	sc := &Scanner{set: s, hits: hits{words: (len(s.sources) + 63) / 64}, seed: maphash.String(maphash.MakeSeed(), "")}
 	if s.nfa != nil {
 		sc.parts = append(sc.parts, sc.newPart(s.nfa, cmp.Or(s.opt.credit, maxCredit)))
 	}

@@ -18,7 +18,7 @@ import (
 // byKind tells the rules whose states multiply from the others.
 func (s *Set) byKind(rules []int) (tame, multiply []int) {
 	for _, r := range rules {
-		if !anchored(s.exprs[r]) && wild(s.exprs[r]) {
+		if s.wild[r] {
 			multiply = append(multiply, r)
 		} else {
 			tame = append(tame, r)
@@ -54,7 +54,7 @@ func (s *Scanner) split(i int) {
 	}
 	var halves [2]*part
 	for h, half := range [...][]int{left, right} {
-		halves[h] = s.newPart(newNFA(s.set.exprs, half), max(p.most/2, min(p.most, minCredit)))
+		halves[h] = s.newPart(s.set.part(half), max(p.most/2, min(p.most, minCredit)))
 		halves[h].work = work{lines: p.work.lines, next: p.work.next, again: slices.Clone(p.work.again)}
 	}
 	s.parts = slices.Replace(s.parts, i, i+1, halves[:]...)
