@@ -29,7 +29,8 @@
 //     line that cannot be parsed is counted, not an error.
 //  8. Sinks. Each has an outbox keyed by ports and prefix, over a ledger of which jail holds what until when. Apply
 //     sees only the resulting longest end, or Unban when nobody holds the target any more. Putting never blocks, so
-//     a hung sink holds up nobody; a burst during one Apply leaves with the next: group commit without a timer.
+//     a hung sink holds up nobody; a burst during one Apply leaves with the next: group commit without a timer. In a
+//     pause a Gate lets packets through by itself, and any other Keeper is made to hold nothing.
 //  9. Checkpoints. An empty batch that carries a checkpoint goes down the same channels; each Stateful stage adds what
 //     changed since the last one, the end of the line adds the cursors, and the Store writes all of it in one
 //     transaction beside the stream: one in flight, later ones merge, and after a failed commit the next one is
