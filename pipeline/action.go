@@ -44,8 +44,11 @@ func ParseOp(name string) (o Op, ok bool) {
 	return Op(max(i, 0)), i >= 0
 }
 
-// Manual is the jail of a ban by hand.
-const Manual = "manual"
+// Manual is the jail of a ban by hand. RestoredJail is that of one that was found in a back end which knows of no jails.
+const (
+	Manual       = "manual"
+	RestoredJail = "restored"
+)
 
 // A PortRange is the ports First to Last, both included, of TCP and of UDP.
 type PortRange struct{ First, Last uint16 }

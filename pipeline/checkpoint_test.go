@@ -302,6 +302,35 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
+// A ban that two back ends hold is taken over once, with the jail that one of them knows; unless the other's is longer.
+func TestAdoptionFromTwo(t *testing.T) {
+	at := func(minutes int) time.Time { return time.Now().Add(time.Duration(minutes) * time.Minute) }
+	kernel := &adopter{keeper: keeper{fakeSink: fakeSink{name: "kernel"}, flushed: make(chan struct{})}, left: []Action{
+		ban("192.0.2.7/32", RestoredJail, at(10)), ban("192.0.2.8/32", RestoredJail, at(20)), ban("192.0.2.9/32", RestoredJail, at(10)), ban("192.0.2.10/32", RestoredJail, at(10)),
+	}}
+	program := &adopter{keeper: keeper{fakeSink: fakeSink{name: "program"}, flushed: make(chan struct{})}, left: []Action{
+		ban("192.0.2.7/32", "j", at(10)), ban("192.0.2.8/32", "j", at(10)), ban("192.0.2.10/32", "j", time.Time{}),
+	}}
+	p := &Pipeline{Sources: []Source{&lines{name: "none", hang: true}}, Stages: []Stage{&Decide{}}, Outputs: []Output{{Sink: kernel}, {Sink: program}}, Store: &MemStore{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	for p.Do(ctx) == ErrNotRunning {
+	}
+	var got []string
+	for a := range p.Live() {
+		got = append(got, a.Prefix.Addr().String()+" "+a.Jail)
+	}
+	slices.Sort(got)
+	if want := []string{"192.0.2.10 j", "192.0.2.7 j", "192.0.2.8 j", "192.0.2.8 restored", "192.0.2.9 restored"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStateThatCannotBeLoaded(t *testing.T) {
 	store := &MemStore{}
 	store.Commit(t.Context(), &Checkpoint{Changes: []Change{{Owner: "decide", Key: []byte("x"), Value: []byte("y")}}})

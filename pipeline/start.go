@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -76,9 +77,13 @@ func (r *run) resume(count func(iter.Seq2[[]byte, []byte]) iter.Seq2[[]byte, []b
 	return err
 }
 
+// adoptSlack is how far apart two back ends may have the end of one ban.
+const adoptSlack = 2 * time.Second
+
 // adopt asks the sinks for the bans of an earlier run of which no state is left, and for whom they let through. An error
 // ends the run: a sink of which nobody knows what it holds would be emptied by its first Sync.
 func (r *run) adopt(ctx context.Context, b *Batch) error {
+	known := make(map[target]time.Time) // the ends of bans whose jail a back end knows
 	for _, o := range r.boxes {
 		var passing, held []Action
 		var err error
@@ -94,10 +99,17 @@ func (r *run) adopt(ctx context.Context, b *Batch) error {
 		for _, a := range slices.Concat(passing, held) {
 			a.Restored = true
 			b.Actions = append(b.Actions, a)
+			if a.Op == Ban && a.Jail != RestoredJail {
+				known[targetOf(a)] = a.Until
+			}
 		}
 		if len(passing)+len(held) > 0 {
 			o.log.Info("no saved state; what the back end holds is taken over", zap.Int("bans", len(held)), zap.Int("passes", len(passing)))
 		}
 	}
+	b.Actions = slices.DeleteFunc(b.Actions, func(a Action) bool {
+		until, ok := known[targetOf(a)]
+		return ok && a.Jail == RestoredJail && (until.IsZero() || !outlasts(a.Until, until.Add(adoptSlack)))
+	})
 	return nil
 }

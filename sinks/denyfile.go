@@ -83,7 +83,7 @@ func (f *DenyFile) Held(context.Context) ([]pipeline.Action, error) {
 	var held []pipeline.Action
 	for k, e := range f.held {
 		a := e.action(k)
-		a.Jail, a.Restored = cmp.Or(a.Jail, restoredJail), true
+		a.Jail, a.Restored = cmp.Or(a.Jail, pipeline.RestoredJail), true
 		held = append(held, a)
 	}
 	return held, nil

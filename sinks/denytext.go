@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/banpipe/banpipe/pipeline"
 )
 
 // The first words of a DenyFile's file: what does not begin so, and is not empty, is somebody else's.
@@ -138,7 +140,7 @@ func denyText(entries map[banKey]*entry, sink string, asMap bool) []byte {
 
 // denyNote is one ban, in the comment behind its address: "nginx-404 port 80,443 until 2026-11-22T07:23:11Z".
 func denyNote(k banKey, e *entry) string {
-	note := cmp.Or(strings.Map(jailRune, e.jail), restoredJail)
+	note := cmp.Or(strings.Map(jailRune, e.jail), pipeline.RestoredJail)
 	if k.ports != "" {
 		note += " port " + k.ports
 	}

@@ -92,7 +92,7 @@ func (x *Exec) Held(context.Context) ([]pipeline.Action, error) {
 	var held []pipeline.Action
 	for k, e := range x.book.entries {
 		a := e.action(k)
-		a.Jail, a.Restored = cmp.Or(a.Jail, restoredJail), true
+		a.Jail, a.Restored = cmp.Or(a.Jail, pipeline.RestoredJail), true
 		held = append(held, a)
 	}
 	return held, nil

@@ -213,13 +213,11 @@ func (n *NFTables) count(s scope) (count int, ok bool, err error) {
 	return count, ok, err
 }
 
-// restoredJail is the jail of bans that only the kernel remembers: elements have no room for it.
-const restoredJail = "restored"
-
-// Held reads the bans that the kernel holds, of whatever run: Prefix, Ports, Until, and the jail "restored".
+// Held reads the bans that the kernel holds, of whatever run: Prefix, Ports, Until, and pipeline.RestoredJail, since elements
+// have no room for the jail.
 func (n *NFTables) Held(ctx context.Context) (held []pipeline.Action, err error) {
 	err = n.read(ctx, parseScope, func(a pipeline.Action) {
-		a.Jail, a.Restored = restoredJail, true
+		a.Jail, a.Restored = pipeline.RestoredJail, true
 		held = append(held, a)
 	})
 	return held, err

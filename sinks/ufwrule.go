@@ -157,7 +157,7 @@ func ufwMarkOf(a *pipeline.Action) ufwMark {
 // plainWord keeps what cannot trouble anybody: ufw refuses quotes, and a mark is split at spaces.
 func plainWord(s string) string {
 	if s == "" {
-		return restoredJail
+		return pipeline.RestoredJail
 	}
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._", r) {
