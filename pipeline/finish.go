@@ -102,8 +102,11 @@ func (r *run) logAction(a Action) {
 	}
 	switch {
 	case a.Op == Hold:
-		r.log.Error("a jail bans too many: it bans nobody until it is looked at, or for a while",
-			append(fields, zap.Time("until", a.Until))...)
+		say := r.log.Error
+		if a.Observe {
+			say = r.log.Warn // nobody was banned
+		}
+		say("a jail bans too many: it bans nobody until it is looked at, or for a while", append(fields, zap.Time("until", a.Until))...)
 		return
 	case a.Op.Ends():
 		r.log.Info(logWords[a.Op], fields...)

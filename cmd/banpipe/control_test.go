@@ -321,6 +321,7 @@ func TestEventLine(t *testing.T) {
 		{event(control.Action{Op: "ban", Prefix: "2001:db8::/64", Jail: "j", Observe: true}), false, "would ban 2001:db8::/64 by jail j for ever"},
 		{event(control.Action{Op: "unban", Prefix: "192.0.2.7/32", Jail: "sshd"}), true, "\x1b[32munban\x1b[0m 192.0.2.7 by jail sshd"},
 		{event(control.Action{Op: "pause", Jail: "manual", Until: &until}), true, "\x1b[33mpause\x1b[0m by jail manual until 2026-11-22 08:23:11"},
+		{event(control.Action{Op: "hold", Jail: "mad", Until: &until, Reason: "more than 2000 bans in a minute"}), true, "\x1b[33mhold\x1b[0m by jail mad until 2026-11-22 08:23:11: more than 2000 bans in a minute"},
 		{event(control.Action{Op: "allow", Prefix: "192.0.2.7/32", Jail: "manual", Reason: "\x1b[2J"}), false, `allow 192.0.2.7 by jail manual for ever: \x1b[2J`},
 	} {
 		if got := eventLine(c.e, c.colour); got != "2026-11-22 07:23:11 "+c.want {

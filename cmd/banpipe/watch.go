@@ -75,7 +75,7 @@ func eventLine(e control.Event, colour bool) string {
 		switch e.Op {
 		case "ban":
 			op = "\x1b[31m" + op + "\x1b[0m"
-		case "pause":
+		case "pause", "hold":
 			op = "\x1b[33m" + op + "\x1b[0m"
 		default:
 			op = "\x1b[32m" + op + "\x1b[0m"
