@@ -34,13 +34,17 @@ const unsureLines = 20
 // accessOnly is the shape of such a log.
 var accessOnly = regexp.MustCompile(accessShape)
 
-// Of lines of JSON, which take some hundred nanoseconds each to take apart, one in so many is looked at, and counts for all.
-const jsonSample = 8
+// One line in so many is looked at, and counts for all of them: shares need no more. Lines of JSON take some hundred
+// nanoseconds each to take apart.
+const (
+	plainSample = 4
+	jsonSample  = 8
+)
 
 // Clients counts who a web server's log says its clients are, and so finds a proxy that hides them. It sees every line before
 // Match and its offences behind it: Before and After are called for the same batch, around Match, by any number of
 // workers. Of each source it remembers one address, the only one that can have more than half of the lines (Boyer and Moore's
-// majority vote): a line costs some nanoseconds and allocates nothing.
+// majority vote), by a sample: a line costs some nanoseconds and allocates nothing.
 type Clients struct {
 	Programs func(source string) *Program // as Match has it
 	Changed  func(source string, addr netip.Addr, held bool)
@@ -66,7 +70,7 @@ type client struct {
 	held               bool
 	unsure             int       // lines that may still show whether this is a web server's log; 0: it is one
 	json               *jsonText // the fields of lines of JSON; nil if no filter reads them
-	skip               int       // lines of JSON until the next one is looked at
+	skip               int       // lines until the next one is looked at
 }
 
 // Before counts the lines of a batch.
@@ -87,14 +91,18 @@ func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
 		return
 	}
 	lost := func() { c.change(b.Source, k, false) }
-	for i := range b.Records {
-		if r := &b.Records[i]; k.json == nil || len(r.Line) == 0 || r.Line[jsonAt(r)] != '{' {
-			k.count(k.field(r), 1, lost)
-		} else if k.skip--; k.skip < 0 {
-			k.skip = jsonSample - 1
-			k.count(k.jsonField(r.Line[jsonAt(r):]), jsonSample, lost)
+	i := k.skip
+	for i < len(b.Records) {
+		r, n := &b.Records[i], plainSample
+		if k.json == nil || len(r.Line) == 0 || r.Line[jsonAt(r)] != '{' {
+			k.count(k.field(r), n, lost)
+		} else {
+			n = jsonSample
+			k.count(k.jsonField(r.Line[jsonAt(r):]), n, lost)
 		}
+		i += n
 	}
+	k.skip = i - len(b.Records)
 }
 
 // After counts its offences.
@@ -205,16 +213,19 @@ func (k *client) count(text []byte, n int, lost func()) {
 	}
 }
 
-// isProxy is the verdict. Once it is one, it takes more to be none.
+// isProxy is the verdict. More than half has to be so beyond chance, since the lines are a sample: by three standard deviations.
+// Once it is a proxy, it takes more to be none.
 func (k *client) isProxy() bool {
 	lines, hits := proxyLines, proxyHits
 	if k.addr.IsPrivate() || k.addr.IsLoopback() {
 		lines, hits = privateProxyLines, privateProxyHits
 	}
+	over := 2*k.lines - k.total // a walk of total/plainSample steps of plainSample each, if chance has its way
+	chance := 9 * plainSample * k.total
 	if k.held {
-		hits += (100 - hits) / 2
+		hits, chance = hits+(100-hits)/2, 0
 	}
-	return k.addr.IsValid() && k.total >= lines && 2*k.lines > k.total && 100*k.hits < hits*k.lines
+	return k.addr.IsValid() && k.total >= lines && over > 0 && over*over > chance && 100*k.hits < hits*k.lines
 }
 
 // field is the client of a line, or nothing if it is another one than k: who else it is counts only when k has no votes.
