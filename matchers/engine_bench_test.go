@@ -166,13 +166,23 @@ func benchEngine(b *testing.B, p *Program, lines [][]byte, reference bool) {
 	b.ReportMetric(float64(threadTime(b)-start)/float64(n), "cpu-ns/line")
 	b.ReportMetric(float64(hits)/float64(len(lines)), "hits/line")
 	b.ReportMetric(0, "ns/op")
-	if reference {
-		return
+	if !reference {
+		b.ReportMetric(float64(m.cacheBytes()), "cache-bytes")
 	}
+}
+
+// cacheBytes is what the automata of m take.
+func (m *Matcher) cacheBytes() int {
+	size := 0
 	for _, s := range m.scanners {
 		if s != nil {
-			b.ReportMetric(float64(s.Stats().Cells), "cells")
-			b.ReportMetric(float64(s.Stats().Splits), "splits")
+			size += s.Stats().Bytes
 		}
 	}
+	for _, c := range m.captures.caches {
+		if c != nil {
+			size += c.Stats().Bytes
+		}
+	}
+	return size
 }

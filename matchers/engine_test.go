@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/banpipe/banpipe/matchers/logtest"
 	"github.com/banpipe/banpipe/pipeline"
 )
 
@@ -319,5 +321,58 @@ func TestSlowerPaths(t *testing.T) {
 	}
 	if e.counts.Confirmed.Load() == 0 || len(left) != 2 {
 		t.Errorf("got %d rules confirmed, and %q", e.counts.Confirmed.Load(), left)
+	}
+}
+
+// TestEnginesOnLogs runs the logs of a server through 200 rules, by the sets and by the reference, and holds that
+// it takes neither a slower way nor more memory than it may.
+func TestEnginesOnLogs(t *testing.T) {
+	long(t)
+	p := benchProgram(t, 200)
+	e := newEngine(p, false)
+	for _, kind := range logtest.Kinds() {
+		var records []pipeline.Record
+		for _, l := range logtest.Lines(kind, 5000, logtest.Options{Attack: 0.5, Seed: 7}) {
+			records = append(records, pipeline.Record{Line: l, Time: noon})
+		}
+		if left := compareEngines(t, p, records[:600]); left < 100 {
+			t.Errorf("%v: got %d records", kind, left)
+		}
+		for len(records) > 0 {
+			e.run(t, records[:500])
+			records = records[500:]
+		}
+	}
+	c := &e.counts
+	if slow := c.Backtracked.Load() + c.Confirmed.Load() + c.Flushes.Load() + c.Splits.Load(); slow > 0 || len(c.Left()) > 0 {
+		t.Errorf("got %d backtracked, %d confirmed, %d flushes, %d splits, %q", c.Backtracked.Load(), c.Confirmed.Load(), c.Flushes.Load(), c.Splits.Load(), c.Left())
+	}
+	m := e.stages[1].(*Match).sources["test"].matcher
+	if size := m.cacheBytes(); size > 8<<20 {
+		t.Errorf("the automata take %d bytes", size)
+	} else {
+		t.Logf("the automata take %d bytes", size)
+	}
+}
+
+// TestSharedProgram holds that workers may share a Program: its sets and automata are made once, by whoever comes
+// first.
+func TestSharedProgram(t *testing.T) {
+	p := benchProgram(t, 50)
+	lines := logtest.Lines(logtest.Mixed, 1000, logtest.Options{Attack: 0.5})
+	var records []pipeline.Record
+	for _, l := range lines {
+		records = append(records, pipeline.Record{Line: l, Time: noon})
+	}
+	got := make([][]string, 4)
+	var group sync.WaitGroup
+	for i := range got {
+		group.Go(func() { got[i] = newEngine(p, false).run(t, records) })
+	}
+	group.Wait()
+	for i := range got {
+		if len(got[i]) < 300 || !slices.Equal(got[i], got[0]) {
+			t.Errorf("worker %d: got %d records, worker 0 %d, or others", i, len(got[i]), len(got[0]))
+		}
 	}
 }

@@ -90,6 +90,7 @@ type Stats struct {
 	Flushes int // of a cache that was full
 	Splits  int // of a part that thrashed
 	Alone   int // rules that have left the automata; package regexp runs them
+	Bytes   int // that the states take now
 }
 
 // NewScanner makes a Scanner with empty caches.
@@ -130,7 +131,7 @@ func (s *Scanner) Rules(i int) []uint64 { return s.hits.bits[i*s.hits.words : (i
 // Stats is what was done so far.
 func (s *Scanner) Stats() Stats {
 	all := s.stats
-	all.Alone = len(s.alone)
+	all.Alone, all.Bytes = len(s.alone), s.size()
 	for _, p := range s.parts {
 		all.add(p)
 	}

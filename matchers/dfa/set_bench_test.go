@@ -37,7 +37,7 @@ func benchSet(b *testing.B, rules []string, lines []Line, opt Options) {
 	after := s.Stats()
 	b.ReportMetric(float64(after.Steps-before.Steps)/float64(b.N)/float64(len(lines)), "steps/line")
 	b.ReportMetric(float64(after.Cells), "cells")
-	b.ReportMetric(float64(s.size()), "cache-bytes")
+	b.ReportMetric(float64(after.Bytes), "cache-bytes")
 }
 
 func benchRegexp(b *testing.B, rules []string, lines []Line) {
