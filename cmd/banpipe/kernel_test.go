@@ -394,13 +394,24 @@ func TestKernelIsAdopted(t *testing.T) {
 	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "second banpipe") {
 		t.Errorf("a second service: got %v, %s, want an error that names it", err, out)
 	}
-	for name, spoil := range map[string]func(){
-		"broken": func() { write(t, state, strings.Repeat("not a database\n", 1000)) },
-		"gone":   func() { os.Remove(state) },
+	for _, c := range []struct {
+		name, state string
+		spoil       func()
+	}{
+		{"broken", state, func() { write(t, state, strings.Repeat("not a database\n", 1000)) }},
+		{"gone", state, func() { os.Remove(state) }},
+		{"newer", state + ".v1", func() {
+			file, err := os.ReadFile(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, state, strings.ReplaceAll(string(file), "version\x00\x00\x00\x00\x00\x00\x00\x01", "version\x00\x00\x00\x00\x00\x00\x00\x02"))
+		}},
 	} {
+		name, state := c.name, c.state
 		service.Process.Kill()
 		service.Wait()
-		spoil()
+		c.spoil()
 		write(t, log, "") // nor can the log tell any more
 		service = banpipe(t, "run", "--config", config)
 		if !within(5*time.Second, func() bool { info, err := os.Stat(state); return err == nil && info.Size() > 20_000 }) {
