@@ -158,6 +158,18 @@ func TestVerbs(t *testing.T) {
 	within(20*time.Second, func() bool { return strings.Contains(s.done("why", "192.0.2.7"), "on record: 1") }) // with the next checkpoint
 	s.says(`(?s)192.0.2.7 is banned\n  banned by jail sshd since .* until .*5 hits.*bans on record: 1\n.*\n    .*Failed password`, "why", "192.0.2.7")
 
+	// Who only asks changes nothing, and gets JSON if he wants it, an object a line.
+	for _, args := range [][]string{{"status"}, {"status", "sshd"}, {"status", "--all"}, {"list"}, {"why", "192.0.2.7"}, {"history"}, {"history", "--top"}, {"history", "--by-day"}} {
+		s.done(args...)
+		for line := range strings.Lines(s.done(append(args, "--json")...)) {
+			if !strings.HasPrefix(line, "{") || !json.Valid([]byte(line)) {
+				t.Errorf("%v --json: got %q, want an object", args, line)
+			}
+		}
+		s.holds("ban4", "192.0.2.7 ", true)
+		s.holds("ban4", "192.0.2.8 ", false)
+	}
+
 	s.says("banned 192.0.2.9 until", "ban", "192.0.2.9", "--reason", "because", "--for", "2h")
 	s.holds("ban4", "192.0.2.9 timeout ", true)
 	s.says("192.0.2.9 +manual .* because", "list")
@@ -215,6 +227,16 @@ func TestVerbs(t *testing.T) {
 		s.holds(set, "elements", false)
 	}
 	s.says("nobody", "list")
+	s.done("ban", "192.0.2.50", "--json")
+	s.holds("ban4", "192.0.2.50", true)
+	s.says("(?s)removed table inet banpipe.*the service has lifted 1 bans", "flush")
+	s.holds("ban4", "192.0.2.50", false)
+	s.says("nobody", "list")
+	s.done("ban", "192.0.2.51")
+	s.holds("ban4", "192.0.2.51", true)
+	s.says("reloaded: sshd", "reload")
+	s.holds("ban4", "192.0.2.51", true)
+	s.holds("ban4", "192.0.2.50", false)
 	s.kill()
 	s.refused("no service answers", "status")
 }
