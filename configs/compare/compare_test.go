@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -252,5 +254,45 @@ func TestReplay(t *testing.T) {
 	}
 	if _, err := Replay(t.Context(), configs.Default(), nil, t0, nil); err == nil {
 		t.Error("got no error of a configuration without jails")
+	}
+}
+
+// Every reason and every key is in docs/compare.md, and no other reason.
+func TestCodesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/compare.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("why.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| code |")
+	documented := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
+				documented[m[1]] = false
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\tcode\w+\s*= "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		if _, ok := documented[m[1]]; !ok {
+			t.Errorf("code %q is not in docs/compare.md", m[1])
+		}
+		documented[m[1]] = true
+	}
+	for code, used := range documented {
+		if !used {
+			t.Errorf("docs/compare.md: there is no code %q", code)
+		}
+	}
+	for _, v := range []any{Result{}, Jail{}, Setting{}, Difference{}} {
+		typ := reflect.TypeOf(v)
+		for i := range typ.NumField() {
+			if name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ","); !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("%v: field %q is not in docs/compare.md", typ, name)
+			}
+		}
 	}
 }
