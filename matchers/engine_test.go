@@ -355,6 +355,16 @@ func TestEnginesOnLogs(t *testing.T) {
 	}
 }
 
+// TestEngineAllocates holds that judging lines costs no memory, however many offend.
+func TestEngineAllocates(t *testing.T) {
+	p := benchProgram(t, 50)
+	j := newJudgement(p, benchBatches(t, p, logtest.Lines(logtest.Mixed, 2000, logtest.Options{Attack: 0.5})))
+	j.run()
+	if n := testing.AllocsPerRun(5, j.run); n > 0 || j.hits < 1000 {
+		t.Errorf("got %v allocations and %d hits", n, j.hits)
+	}
+}
+
 // TestSharedProgram holds that workers may share a Program: its sets and automata are made once, by whoever comes
 // first.
 func TestSharedProgram(t *testing.T) {

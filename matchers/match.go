@@ -40,7 +40,7 @@ type Match struct {
 type matchSource struct {
 	readings []*reading
 	matcher  *Matcher
-	finders  []*Finder // by view
+	finders  []*Finder // by view; those that want the same of dates share one
 }
 
 // Process judges the lines of b.
@@ -84,7 +84,7 @@ func (m *Match) source(name string) *matchSource {
 			s.readings = readingsOf(p.views, true)
 		}
 		for _, v := range p.views {
-			s.finders = append(s.finders, v.dates.Finder())
+			s.finders = append(s.finders, v.finder(p, s.finders))
 		}
 	}
 	if m.sources == nil {

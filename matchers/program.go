@@ -176,6 +176,15 @@ func (p *Program) viewOf(jf *JailFilter) (*view, error) {
 	return v, nil
 }
 
+// finder is the view's among those that were made for the views before: the one that has found its dates, if
+// that reads them as of its zone, too.
+func (v *view) finder(p *Program, made []*Finder) *Finder {
+	if v.dating < len(made) && p.views[v.dating].dates.loc == v.dates.loc {
+		return made[v.dating]
+	}
+	return v.dates.Finder()
+}
+
 func compileJail(index int, jf *JailFilter) (*jail, error) {
 	f := &jf.Filter
 	if len(f.FailRegex) == 0 {
