@@ -175,8 +175,11 @@ func (f *DenyFile) write(next map[banKey]*entry) error {
 		return err
 	}
 	text := denyText(next, f.Name(), f.Map)
-	fits := old != nil && f.written == stampOf(old)
-	if fits && bytes.Equal(text, f.text) {
+	now := stamp{} // that there is none
+	if old != nil {
+		now = stampOf(old)
+	}
+	if old != nil && now == f.written && bytes.Equal(text, f.text) {
 		f.held = next
 		return nil
 	}
@@ -184,7 +187,7 @@ func (f *DenyFile) write(next map[banKey]*entry) error {
 	if err != nil {
 		return err
 	}
-	f.unread = f.unread || !fits || !bytes.Equal(withoutComments(text), withoutComments(f.text))
+	f.unread = f.unread || now != f.written || !bytes.Equal(withoutComments(text), withoutComments(f.text))
 	f.held, f.text, f.written, f.seen = next, text, written, written
 	return nil
 }

@@ -239,6 +239,9 @@ func TestDenyFileIsMade(t *testing.T) {
 	if text := s.text(t); len(withoutComments([]byte(text))) != 0 || !strings.HasPrefix(text, denyHeader) {
 		t.Errorf("got %q, want a file that denies nobody", text)
 	}
+	if n := s.reloads(t); n != 0 {
+		t.Errorf("got %d reloads, want none: there is nothing to read", n)
+	}
 	info, err := os.Stat(s.path())
 	if err != nil || info.Mode() != 0o644 {
 		t.Errorf("got %v, %v, want a file that the server can read", info.Mode(), err)
