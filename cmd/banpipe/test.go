@@ -186,6 +186,7 @@ func newTrial(filter matchers.Filter, limits pipeline.Jail, clock time.Time) (*t
 	jails := map[string]pipeline.Jail{filter.Name: limits}
 	t := &trial{filter: filter, limits: limits, clock: clock, tracer: tracer}
 	t.stages = []pipeline.Stage{
+		&matchers.Docker{},
 		&matchers.Parse{Programs: programs},
 		&matchers.Match{Programs: programs},
 		&matchers.Session{Programs: programs},
