@@ -117,9 +117,7 @@ func (p *part) step(n int) {
 // It sets l.line to none when the line is done.
 func (p *part) advance(l *lane) {
 	if len(l.text) > 0 {
-		if symbol := p.symbol(l); !p.enter(l, symbol) && !p.thrashed {
-			l.line = none
-		}
+		p.symbols(l)
 		return
 	}
 	line := &p.work.lines[l.line]
@@ -129,6 +127,21 @@ func (p *part) advance(l *lane) {
 	}
 	if p.finish(l, line); !p.thrashed {
 		l.line = none
+	}
+}
+
+// symbols takes a lane over the next symbol, and over the runes beyond ASCII that follow: they come in runs.
+func (p *part) symbols(l *lane) {
+	for {
+		if symbol := p.symbol(l); !p.enter(l, symbol) {
+			if !p.thrashed {
+				l.line = none
+			}
+			return
+		}
+		if len(l.text) == 0 || l.text[0] < utf8.RuneSelf {
+			return
+		}
 	}
 }
 

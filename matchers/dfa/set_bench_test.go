@@ -23,6 +23,18 @@ func BenchmarkSet(b *testing.B) {
 	}
 }
 
+// BenchmarkSetRunes scans lines whose words are beyond ASCII: each rune is decoded, and looked up by its number.
+func BenchmarkSetRunes(b *testing.B) {
+	var lines []Line
+	for _, l := range plainLines(rand.New(rand.NewPCG(8, 9)), 2000, 10) {
+		tail := append([]byte("пользователь не найден 用户不存在 "), l.Tail...)
+		lines = append(lines, Line{Head: l.Head, Tail: tail})
+	}
+	rules := append(plainRules(10), `не \w+ 用`) // so that no line ends early
+	b.Run("lanes", func(b *testing.B) { benchSet(b, rules, lines, Options{}) })
+	b.Run("one", func(b *testing.B) { benchSet(b, rules, lines, Options{oneLane: true}) })
+}
+
 func benchSet(b *testing.B, rules []string, lines []Line, opt Options) {
 	s := scanner(b, rules, opt)
 	scanAll(s, lines)
