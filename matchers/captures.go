@@ -11,6 +11,7 @@ import (
 // that makes states on and on is left to regexp.
 type captures struct {
 	caches []*dfa.CaptureCache // by regex.number; nil until its first match
+	lost   []bool              // by regex.number: those that no automaton runs
 	spans  []int
 }
 
@@ -35,6 +36,7 @@ func (m *Matcher) capture(r *regex, text []byte, sure bool) (found, ok bool) {
 	spans, found, thrashes := cache.Find(text, nil, nil, sure, m.captures.spans[:0])
 	if m.captures.spans = spans; thrashes {
 		m.slow.confirmed++
+		m.captures.lost[r.number], m.captures.caches[r.number] = true, nil
 		m.leave(r, "has too many states for its lines: Go's regexp finds its groups")
 		return false, false
 	}
@@ -46,15 +48,20 @@ func (m *Matcher) capture(r *regex, text []byte, sure bool) (found, ok bool) {
 
 // cache is what runs r; nil if no automaton does.
 func (m *Matcher) cache(r *regex) *dfa.CaptureCache {
-	if m.captures.caches == nil {
-		m.captures.caches = make([]*dfa.CaptureCache, m.program.regexes)
+	c := &m.captures
+	if c.caches == nil {
+		c.caches, c.lost = make([]*dfa.CaptureCache, m.program.regexes), make([]bool, m.program.regexes)
 	}
-	if m.captures.caches[r.number] == nil {
-		if c := r.captures(); c != nil {
-			m.captures.caches[r.number] = c.NewCache()
+	if c.caches[r.number] == nil && !c.lost[r.number] {
+		automaton := r.captures()
+		if automaton == nil {
+			c.lost[r.number] = true
+			m.leave(r, "is too large for an automaton: Go's regexp finds its groups")
+			return nil
 		}
+		c.caches[r.number] = automaton.NewCache()
 	}
-	return m.captures.caches[r.number]
+	return c.caches[r.number]
 }
 
 // bound keeps the captures within their limit.
