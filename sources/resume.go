@@ -84,7 +84,10 @@ func (fl *follower) restore(f *Files, now time.Time) {
 	}
 	fl.seen = map[seenFile]bool{}
 	for _, s := range all {
-		if used[s.id] || s.path == fl.path || !fl.isNew(&s) || fl.takeNew(f, s, now).final() {
+		if s.path == fl.path && !used[s.id] {
+			continue // look opens it, or finds it again if it is rotated just now
+		}
+		if used[s.id] || !fl.isNew(&s) || fl.takeNew(f, s, now).final() {
 			fl.seen[s.seen()] = true
 		}
 	}

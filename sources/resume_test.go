@@ -212,3 +212,55 @@ func TestSourcesAreHandedOver(t *testing.T) {
 		}
 	}
 }
+
+// A reader is started again and again while the log is rotated every few milliseconds: between any two of its looks.
+func TestFilesAreResumedWhileTheyAreRotated(t *testing.T) {
+	lines := 20_000
+	if testing.Short() {
+		lines = 5_000
+	}
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart})
+	f.append("log", string(numberedLine(nil, 0)))
+	var seen tally
+	read := func(d time.Duration) {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		for {
+			var b pipeline.Batch
+			if f.Read(ctx, &b) != nil {
+				return
+			}
+			seen.add(&b)
+			f.last[b.Source] = b.Cursor
+		}
+	}
+	for seen.times == nil { // without a line there is no cursor
+		read(10 * time.Millisecond)
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		var line []byte
+		for n := 1; n < lines; n++ {
+			line = numberedLine(line, n)
+			check(appendTo(f.path("log"), string(line)))
+			if n%97 == 0 {
+				check(os.Rename(f.path("log"), fmt.Sprintf("%s.%d", f.path("log"), n)))
+			}
+		}
+	}()
+	for going := true; going; {
+		read(time.Duration(1+rand.IntN(20)) * time.Millisecond)
+		f.Close()
+		f.restart()
+		select {
+		case <-written:
+			going = false
+		default:
+		}
+	}
+	read(3 * time.Second)
+	if lost, again, torn := seen.judge(lines); lost+again+torn > 0 {
+		t.Errorf("got %d lost, %d doubled, %d torn of %d lines, want none; lost: %v", lost, again, torn, lines, seen.ranges(lines))
+	}
+}
