@@ -34,7 +34,7 @@ type firstStart struct {
 
 // A firstJail is what is held back of one jail.
 type firstJail struct {
-	held map[netip.Addr]Record // the last offence that led to a ban, without its line
+	held map[netip.Addr]Record // the latest offence that led to a ban, without its line
 	due  time.Time             // when they are banned; zero: it was not said yet
 	done bool                  // it has been said, and done
 }
@@ -79,9 +79,12 @@ func (d *Decide) holdBack(b *Batch, j *Jail, r *Record, now time.Time) bool {
 		return false
 	}
 	k := f.jail(r.Jail)
-	_, known := k.held[r.Addr]
+	last, known := k.held[r.Addr]
 	if k.done || !known && len(k.held) >= firstMost {
 		return false
+	}
+	if known && !r.Time.After(last.Time) {
+		return true // the later one decides how long
 	}
 	if f.since.IsZero() {
 		f.since = now

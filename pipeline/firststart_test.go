@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -248,4 +250,90 @@ func TestFirstStartRun(t *testing.T) {
 	if got, want := run(numbered(40)), []string{"40", "40", "40"}; !slices.Equal(got, want) {
 		t.Errorf("second start: got %q bans, 20 restored, want %q", got, want)
 	}
+}
+
+// The slow twin: a Decide that bans at once. Whatever comes, in the end both have the same bans with the same ends, also
+// over restarts in between; nobody is banned for old lines of a jail that would ban more than ten before it has been said.
+func FuzzFirstStart(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		now := t0
+		clock := func() time.Time { return now }
+		jails := map[string]Jail{
+			"j": {MaxRetry: 1, BanTime: 48 * time.Hour, Prefix6: 64}, "k": {MaxRetry: 1, BanTime: -1}, "watch": {MaxRetry: 1, BanTime: 48 * time.Hour, Observe: true},
+		}
+		names := []string{"j", "k", "watch"}
+		store, twinStore := map[string][]byte{}, map[string][]byte{}
+		restart := func(d *Decide, saved map[string][]byte, notice time.Duration) *Decide {
+			if d != nil {
+				full := r.IntN(2) == 0
+				if full {
+					clear(saved)
+				}
+				d.Save(full, func(k, v []byte) {
+					if saved[string(k)] = slices.Clone(v); v == nil {
+						delete(saved, string(k))
+					}
+				})
+			}
+			next := &Decide{Jails: jails, Now: clock, Notice: notice}
+			if err := next.Load(func(yield func(k, v []byte) bool) {
+				for k, v := range saved {
+					if !yield([]byte(k), v) {
+						return
+					}
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return next
+		}
+		d, twin := restart(nil, store, 30*time.Second), restart(nil, twinStore, 0)
+		people := 5 + r.IntN(30)
+		send := func(b Batch) {
+			other := b
+			other.Records, other.Actions = slices.Clone(b.Records), slices.Clone(b.Actions)
+			decide(t, d, &b)
+			decide(t, twin, &other)
+		}
+		reading := true
+		for range 60 {
+			now = now.Add(time.Duration(r.IntN(3)) * time.Second)
+			b := Batch{Source: "a", Backlog: reading}
+			for range r.IntN(12) {
+				addr := fmt.Sprintf("192.0.2.%d", 1+r.IntN(people))
+				if r.IntN(4) == 0 {
+					addr = fmt.Sprintf("2001:db8:0:%d::%d", r.IntN(people), r.IntN(3))
+				}
+				at := t0.Add(-time.Duration(r.IntN(24*60)) * time.Minute)
+				if r.IntN(5) == 0 || !reading {
+					at = now
+				}
+				b.Records = append(b.Records, offence(names[r.IntN(3)], addr, 1, at))
+			}
+			if r.IntN(40) == 0 {
+				b.Actions = append(b.Actions, Action{Op: Unban, Prefix: hostPrefix(netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", 1+r.IntN(people))))})
+			}
+			send(b)
+			if r.IntN(15) == 0 {
+				d, twin = restart(d, store, 30*time.Second), restart(twin, twinStore, 0)
+			}
+			reading = reading && r.IntN(20) > 0
+		}
+		for range 20 {
+			now = now.Add(firstGather)
+			send(Batch{Source: "a", Live: true})
+		}
+		if len(d.live) != len(twin.live) || len(d.Pending()) > 0 {
+			t.Fatalf("got %d bans and %v pending, want %d", len(d.live), d.Pending(), len(twin.live))
+		}
+		for k, want := range twin.live {
+			if got, ok := d.live[k]; !ok || !got.until.Equal(want.until) || got.observe != want.observe {
+				t.Errorf("%v: got until %v, %v, want %v", k, got.until, ok, want.until)
+			}
+		}
+	})
 }
