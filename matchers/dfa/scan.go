@@ -37,25 +37,33 @@ type work struct {
 	again []int // those that were on their way when a part was split
 }
 
-// take starts the next line in l.
+// take is the next line to scan; none if there is none.
+func (w *work) take() int {
+	if n := len(w.again); n > 0 {
+		line := w.again[n-1]
+		w.again = w.again[:n-1]
+		return line
+	}
+	if w.next == len(w.lines) {
+		return none
+	}
+	w.next++
+	return w.next - 1
+}
+
+// take starts the next line in l, and the one after that where its start has decided all. It returns false if
+// there are no more.
 func (p *part) take(l *lane) bool {
-	w := &p.work
-	switch {
-	case len(w.again) > 0:
-		l.line = w.again[len(w.again)-1]
-		w.again = w.again[:len(w.again)-1]
-	case w.next < len(w.lines):
-		l.line = w.next
-		w.next++
-	default:
-		l.line = none
-		return false
+	for l.line = p.work.take(); l.line != none; l.line = p.work.take() {
+		line := &p.work.lines[l.line]
+		if l.text, l.tail = line.Head, false; len(l.text) == 0 { // the date comes first in most logs
+			l.text, l.tail = line.Tail, true
+		}
+		if p.arrive(l, p.cache.begin()) {
+			return true
+		}
 	}
-	l.text, l.tail = w.lines[l.line].Head, false
-	if cell := p.cache.begin(); !p.arrive(l, cell) {
-		return p.take(l)
-	}
-	return true
+	return false
 }
 
 // forget drops the lines.
