@@ -41,7 +41,7 @@ func containerBridges() (all []pipeline.Proxy) {
 		for _, a := range addrs {
 			p, err := netip.ParsePrefix(a.String())
 			if err == nil && p.Addr().IsPrivate() && !p.IsSingleIP() {
-				all = append(all, pipeline.Proxy{Prefix: p.Masked(), Why: fmt.Sprintf("is the network of %s, a bridge of containers on this machine", l.name)})
+				all = append(all, pipeline.Proxy{Prefix: p.Masked(), Self: true, Why: fmt.Sprintf("is the network of %s, a bridge of containers on this machine", l.name)})
 			}
 		}
 	}

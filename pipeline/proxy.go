@@ -18,12 +18,13 @@ type Proxy struct {
 	Jails  []string // that never ban it; nil: all
 	Why    string   // for people: "is in the network of the bridge docker0"
 
+	Self    bool // it is a part of this machine: a jail with BanSelf may ban it
 	Learned bool // it was found by watching: a later run believes in it until it has seen for itself, for a day
 }
 
-// Shields reports whether jail must not ban p for the proxy's sake. A jail of no configuration, as that of a ban by
+// shields reports whether jail must not ban p for the proxy's sake. A jail of no configuration, as that of a ban by
 // hand, spares what any jail spares.
-func (x Proxy) Shields(jail string, known bool, p netip.Prefix) bool {
+func (x Proxy) shields(jail string, known bool, p netip.Prefix) bool {
 	return x.Prefix.Overlaps(p) && (x.Jails == nil || !known || slices.Contains(x.Jails, jail))
 }
 
@@ -43,9 +44,8 @@ const (
 
 // trusts says that a prefix is, or holds, one of trusted_proxies; nil if it does not.
 func (d *Decide) trusts(a Action) error {
-	_, known := d.Jails[a.Jail]
 	for name, set := range d.trusted {
-		if p, ok := set.overlap(a.Prefix); ok && (name == a.Jail || !known) {
+		if p, ok := set.overlap(a.Prefix); ok && (name == a.Jail || d.jails[a.Jail] == nil) {
 			return &proxyError{p, whyTrusted}
 		}
 	}
@@ -54,13 +54,14 @@ func (d *Decide) trusts(a Action) error {
 
 // proxy says that a prefix is, or holds, something that stands for others, or this machine; nil if it does not.
 func (d *Decide) proxy(a Action) error {
-	j, known := d.Jails[a.Jail]
+	j := d.jails[a.Jail]
+	banSelf := j != nil && j.BanSelf
 	for _, x := range d.proxies {
-		if x.Shields(a.Jail, known, a.Prefix) {
+		if x.shields(a.Jail, j != nil, a.Prefix) && !(x.Self && banSelf) {
 			return &proxyError{x.Prefix, x.Why}
 		}
 	}
-	if d.Own != nil && !j.BanSelf {
+	if d.Own != nil && !banSelf {
 		for _, p := range d.Own() {
 			if p.Overlaps(a.Prefix) {
 				return fmt.Errorf("%v is this machine's own address, its gateway or its resolver", p) // a gateway's multicasts are no client's

@@ -19,7 +19,7 @@ func TestProxies(t *testing.T) {
 		"self": {MaxRetry: 1, BanSelf: true},
 	}
 	proxies := []Proxy{
-		{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Why: "is in the network of the bridge docker0"},
+		{Prefix: netip.MustParsePrefix("172.17.0.0/16"), Why: "is in the network of the bridge docker0", Self: true},
 		{Prefix: netip.MustParsePrefix("10.0.0.2/32"), Jails: []string{"web"}, Why: "has most lines"},
 	}
 	hit := func(jail, addr string) Batch { return Batch{Records: []Record{offence(jail, addr, 1, t0)}} }
@@ -40,6 +40,7 @@ func TestProxies(t *testing.T) {
 		{"trusted by another jail", hit("sshd", "192.0.2.1"), "ban 192.0.2.1/32 sshd for 10m0s", ""},
 		{"ignored is no proxy", hit("web", "192.0.2.2"), "", ""},
 		{"bridge", hit("sshd", "172.17.0.3"), "", "sshd 172.17.0.0/16 is in the network of the bridge docker0"},
+		{"bridge, where the jail may", hit("self", "172.17.0.3"), "ban 172.17.0.3/32 self for 10m0s", ""},
 		{"beside the bridge", hit("sshd", "172.18.0.3"), "ban 172.18.0.3/32 sshd for 10m0s", ""},
 		{"held", hit("web", "10.0.0.2"), "", "web 10.0.0.2/32 has most lines"},
 		{"held in another jail", hit("sshd", "10.0.0.2"), "ban 10.0.0.2/32 sshd for 10m0s", ""},
