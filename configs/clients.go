@@ -1,9 +1,13 @@
 package configs
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"go.uber.org/zap"
@@ -36,8 +40,48 @@ type frontier struct {
 func (b *builder) newFrontier(bridges func() []pipeline.Proxy) *frontier {
 	return &frontier{
 		bridges: bridges, jails: b.jails, trusted: b.trusted,
-		clients: &matchers.Clients{Programs: b.programs.of, Changed: b.proxied},
+		clients: &matchers.Clients{Programs: b.programs.of, Changed: b.proxied, Past: pastLines},
 	}
+}
+
+// pastBytes is how much of a log's end is looked at before its first line is judged: some two thousand lines.
+const pastBytes = 256 << 10
+
+// pastLines are the last whole lines of a log, and of the one before it: a log that has just been rotated says little.
+func pastLines(source string) (lines [][]byte) {
+	path, ok := strings.CutPrefix(source, "file:")
+	if !ok {
+		return nil
+	}
+	for _, path := range []string{path + ".1", path} {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // a pipe would be waited for
+			continue
+		}
+		lines = append(lines, lastLines(path)...)
+	}
+	return lines
+}
+
+// lastLines are those in the last pastBytes of a file.
+func lastLines(path string) [][]byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	from := max(0, info.Size()-pastBytes)
+	text, err := io.ReadAll(io.NewSectionReader(f, from, pastBytes))
+	if err != nil {
+		return nil
+	}
+	if _, after, cut := bytes.Cut(text, []byte{'\n'}); from > 0 && cut {
+		text = after
+	}
+	return wholeLines(text)
 }
 
 // shielded are the jails that must not ban the proxy of a source: those that read it, and those of other logs of the web.

@@ -100,3 +100,22 @@ logpath = "%[2]s/auth.log"
 		})
 	}
 }
+
+func TestPastLines(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "access.log")
+	for name, text := range map[string]string{path + ".1": "a\nb\nhalf", path: strings.Repeat("x\n", pastBytes) + "last\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := pastLines("file:" + path)
+	if n := len(lines); n < pastBytes/2-10 || n > pastBytes/2+10 || string(lines[1]) != "b" || string(lines[2]) != "x" || string(lines[n-1]) != "last" {
+		t.Errorf("got %d lines, %q … %q", n, lines[:3], lines[n-1])
+	}
+	for _, source := range []string{"journal:_COMM=x", "stdin", "file:" + dir, "file:" + dir + "/none"} {
+		if lines := pastLines(source); len(lines) != 0 {
+			t.Errorf("%s: got %q, want nothing", source, lines)
+		}
+	}
+}

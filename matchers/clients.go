@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/banpipe/banpipe/pipeline"
 )
@@ -48,6 +49,7 @@ const (
 type Clients struct {
 	Programs func(source string) *Program // as Match has it
 	Changed  func(source string, addr netip.Addr, held bool)
+	Past     func(source string) [][]byte // lines from before, looked at first, so that a quiet log need not grow; nil: none
 
 	held    atomic.Pointer[[]Held]
 	mu      sync.Mutex
@@ -74,12 +76,38 @@ type client struct {
 }
 
 // Before counts the lines of a batch.
-func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
+func (c *Clients) Before(ctx context.Context, b *pipeline.Batch) {
 	if len(b.Records) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, known := c.sources[b.Source]; !known && c.source(b.Source) != nil && c.Past != nil {
+		c.recall(ctx, b.Source)
+	}
+	c.before(b)
+}
+
+// recall looks at the lines from before of a source, as if they came now.
+func (c *Clients) recall(ctx context.Context, source string) {
+	parse, match := &Parse{Programs: c.Programs}, &Match{Programs: c.Programs}
+	for lines := range slices.Chunk(c.Past(source), 256) {
+		b := &pipeline.Batch{Source: source}
+		for _, line := range lines {
+			b.Append(line, time.Now())
+		}
+		if parse.Process(ctx, b) != nil {
+			return
+		}
+		c.before(b)
+		if match.Process(ctx, b) != nil {
+			return
+		}
+		c.after(b)
+	}
+}
+
+func (c *Clients) before(b *pipeline.Batch) {
 	k := c.source(b.Source)
 	if k == nil {
 		return
@@ -109,6 +137,10 @@ func (c *Clients) Before(_ context.Context, b *pipeline.Batch) {
 func (c *Clients) After(_ context.Context, b *pipeline.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.after(b)
+}
+
+func (c *Clients) after(b *pipeline.Batch) {
 	k := c.sources[b.Source]
 	if k == nil || !k.addr.IsValid() {
 		return

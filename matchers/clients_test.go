@@ -137,6 +137,45 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// A quiet log: what was written before is looked at first.
+func TestClientsPast(t *testing.T) {
+	line := func(status int) []byte {
+		return fmt.Appendf(nil, `10.0.0.2 - - [22/Nov/2026:07:23:11 +0000] "GET / HTTP/1.1" %d 1 "-" "x"`, status)
+	}
+	for _, c := range []struct {
+		name       string
+		past, hits int
+		want       bool
+	}{
+		{"a proxy", 1000, 30, true},
+		{"a scanner", 1000, 900, false},
+		{"too little", 200, 0, false},
+		{"nothing", 0, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			asked := 0
+			s.clients.Past = func(source string) (lines [][]byte) {
+				asked++
+				for i := range c.past {
+					status := 200
+					if i < c.hits {
+						status = 404
+					}
+					lines = append(lines, line(status))
+				}
+				return lines
+			}
+			for range 2 {
+				s.serve(1, "10.0.0.2", 100, 0)
+				if got := len(s.clients.Held()) > 0; got != c.want || asked != 1 {
+					t.Errorf("got held %v, asked %d times, want %v and once", got, asked, c.want)
+				}
+			}
+		})
+	}
+}
+
 // A jail with a failregex of its own does not say what its log is: the first lines do.
 func TestClientsOwnRules(t *testing.T) {
 	p, err := NewProgram([]JailFilter{{Jail: "mine", Filter: Filter{FailRegex: []Rule{{Regex: `^<ADDR> .* 404$`}}}}})
