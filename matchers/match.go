@@ -1,7 +1,6 @@
 package matchers
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -32,8 +31,8 @@ type Match struct {
 	texts   texts
 	last    dated // the date that was read last
 	hits    []pipeline.Record
-	order   []int // by hit: its line and, where several views have hits, their places
-	ranks   []int // of hits, sorted
+	order   []int    // by hit: its line and, where several views have hits, their places
+	ranks   []uint64 // of hits, sorted: the order and, below it, the index
 }
 
 // A matchSource is what an instance keeps for a source.
@@ -222,12 +221,12 @@ func (m *Match) sorted(records []pipeline.Record) []pipeline.Record {
 		return append(records, m.hits...)
 	}
 	m.ranks = m.ranks[:0]
-	for i := range m.hits {
-		m.ranks = append(m.ranks, i)
+	for i, order := range m.order {
+		m.ranks = append(m.ranks, uint64(order)<<32|uint64(i))
 	}
-	slices.SortStableFunc(m.ranks, func(a, b int) int { return cmp.Compare(m.order[a], m.order[b]) })
-	for _, i := range m.ranks {
-		records = append(records, m.hits[i])
+	slices.Sort(m.ranks)
+	for _, r := range m.ranks {
+		records = append(records, m.hits[uint32(r)])
 	}
 	return records
 }

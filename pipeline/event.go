@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -20,38 +22,60 @@ const (
 )
 
 // samples remembers the last hits of all jails in one ring, so that their memory is bounded whatever the
-// number of addresses. It belongs to the end of the line.
+// number of addresses. Hits of one address are chained, the latest first, since under attack there are thousands of bans a
+// second. It belongs to the end of the line.
 type samples struct {
-	ring []sample
-	next int
+	ring  []sample
+	added uint32              // the hits so far: the number of the latest
+	heads [samplesKept]uint32 // by a hash of the address: the number of its latest hit, 0 if there is none
 }
 
 type sample struct {
 	jail string
 	addr netip.Addr
 	line []byte // reused
+	next uint32 // the number of the hit before it with the same hash
 }
 
 func (s *samples) add(r *Record) {
 	if s.ring == nil {
 		s.ring = make([]sample, samplesKept)
 	}
-	e := &s.ring[s.next]
-	s.next = (s.next + 1) % len(s.ring)
-	e.jail, e.addr = r.Jail, r.Addr
+	if s.added++; s.added == 0 { // the numbers begin anew: nothing is found of what was before
+		s.heads, s.added = [samplesKept]uint32{}, 1
+		clear(s.ring)
+	}
+	e, h := s.at(s.added), sampleHash(r.Addr)
+	e.jail, e.addr, e.next = r.Jail, r.Addr, s.heads[h]
 	e.line = append(e.line[:0], r.Line[:min(len(r.Line), sampleMaxBytes)]...)
+	s.heads[h] = s.added
 }
 
-// of returns the last lines of an address in a jail, oldest first. It walks the ring: bans are rare.
+func (s *samples) at(number uint32) *sample { return &s.ring[number%samplesKept] }
+
+// has reports whether the ring still holds a hit.
+func (s *samples) has(number uint32) bool { return number > 0 && s.added-number < samplesKept }
+
+func sampleHash(addr netip.Addr) uint64 {
+	b := addr.As16()
+	return (binary.LittleEndian.Uint64(b[:]) ^ binary.LittleEndian.Uint64(b[8:])) * 0x9e3779b97f4a7c15 >> 53 // to 2048
+}
+
+// of returns the last lines of an address in a jail, oldest first.
 func (s *samples) of(jail string, p netip.Prefix) (lines []string) {
-	for i := range s.ring {
-		e := &s.ring[(s.next+i)%len(s.ring)]
+	number, single := s.added, p.IsSingleIP()
+	if single {
+		number = s.heads[sampleHash(p.Addr())]
+	}
+	for s.has(number) && len(lines) < samplesPerBan {
+		e := s.at(number)
 		if e.jail == jail && e.addr.IsValid() && p.Contains(e.addr) {
 			lines = append(lines, string(e.line))
 		}
+		if number--; single {
+			number = e.next
+		}
 	}
-	if n := len(lines) - samplesPerBan; n > 0 {
-		lines = lines[n:]
-	}
+	slices.Reverse(lines)
 	return lines
 }
