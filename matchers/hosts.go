@@ -41,23 +41,23 @@ func parseAddr(text []byte) (netip.Addr, bool) {
 func parseIPv4(text []byte) (netip.Addr, bool) {
 	var addr [4]byte
 	field, value, digits := 0, 0, 0
-	for i := 0; i <= len(text); i++ {
-		c := byteAt(text, i)
-		if isDigit(c) {
+	for _, c := range text {
+		switch {
+		case isDigit(c):
 			if value, digits = 10*value+int(c-'0'), digits+1; value > 255 || digits > 1 && value < 10 {
 				return netip.Addr{}, false
 			}
-			continue
-		}
-		if digits == 0 || field > 3 || c != '.' && i < len(text) {
+		case c == '.' && digits > 0 && field < 3:
+			addr[field] = byte(value)
+			field, value, digits = field+1, 0, 0
+		default:
 			return netip.Addr{}, false
 		}
-		addr[field] = byte(value)
-		field, value, digits = field+1, 0, 0
 	}
-	if field < 4 {
+	if field < 3 || digits == 0 {
 		return netip.Addr{}, false
 	}
+	addr[field] = byte(value)
 	return netip.AddrFrom4(addr), true
 }
 
