@@ -29,7 +29,8 @@ func listCommand() *cobra.Command {
 		Use:   "list",
 		Short: "who is banned, by which jail, until when and why",
 		Long: `list shows the bans, sorted by their end. When no service answers, it reads the kernel, which knows addresses
-and ends, but neither jails nor reasons, and what ufw and programs of your own hold. With --json it prints one object per line.`,
+and ends, but neither jails nor reasons, and what ufw, deny files and programs of your own hold. With --json it prints one object per
+line.`,
 		Example: `  banpipe list
   banpipe list --jail sshd
   banpipe list --json | jq -r .prefix`,

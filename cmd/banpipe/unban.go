@@ -20,8 +20,8 @@ func unbanCommand() *cobra.Command {
 		Use:   "unban ADDR... | --all",
 		Short: "lift bans, and forget what was counted",
 		Long: `unban lifts the bans of exactly these addresses or networks and forgets their offences, and says when a
-network that is banned still holds an address. When no service answers, it takes them out of the kernel directly, out of ufw, out
-of what programs of your own hold, and out of the saved state; with a configuration that cannot be read the state stays as it is, and
+network that is banned still holds an address. When no service answers, it takes them out of the kernel directly, out of ufw, deny files and
+what programs of your own hold, and out of the saved state; with a configuration that cannot be read the state stays as it is, and
 the next service would put them back.`,
 		Example: `  banpipe unban 192.0.2.7
   banpipe unban --all --jail sshd`,
