@@ -78,9 +78,6 @@ func CompileCaptures(expr string, wanted []int) (*Captures, error) {
 	return c, nil
 }
 
-// NumGroups is how many groups the regex has, with group 0 and whether wanted or not.
-func (c *Captures) NumGroups() int { return c.groups }
-
 // want numbers the tags: two for each wanted group, group 0 first.
 func (c *Captures) want(groups []int) error {
 	has := make([]bool, c.groups)

@@ -5,7 +5,7 @@ import "math"
 // Bounds of a CaptureCache. When one is reached all states are forgotten, and made anew as they are needed.
 const (
 	maxCaptureStates = 4000
-	maxCaptureBytes  = 8 << 20
+	maxCaptureBytes  = 4 << 20
 )
 
 // An edge costs as much as some bytes of regexp. Beyond edgeCredit of them a regex may have one for every
@@ -47,7 +47,7 @@ type CaptureCache struct {
 
 // CaptureStats is what a CaptureCache has done so far.
 type CaptureStats struct {
-	States  int // built; more than MaxStates if some were built again
+	States  int // built; those that were built again after a flush count again
 	Flushes int // times that all states were forgotten
 	Work    int // instructions gone through to build edges
 	Bytes   int // that the states take now, roughly

@@ -7,6 +7,10 @@ import "regexp/syntax"
 // those that accept this one are the threads of the next state. Where two arrive at one instruction the
 // first stays. The first that comes to the match leaves it as a thread that waits, and cuts off all behind it.
 //
+//	(\w+)(?:=(\d+))?$  at "=":   thread \w ─┬─► accept \w                     not "="
+//	                                         └─► set tag 3 ─┬─► accept "="     the next state's thread, tag 3 is here
+//	                                                        └─► $ ─► match     an assertion that does not hold here
+//
 // Only what lies before the rune is gone through, so an assertion knows both its neighbours, and no tag is
 // set before it is known that the rune behind it fits.
 type step struct {
