@@ -102,6 +102,9 @@ func (fl *follower) takeNew(f *Files, s sibling, now time.Time) verdict {
 	if fl.holds(s.id) || f.ownedByOther(fl, s.id) {
 		return settled
 	}
+	if len(fl.gens) >= maxOpen {
+		return open // when others have been read
+	}
 	g, err := fl.openFile(s.path, now)
 	if errors.Is(err, fs.ErrNotExist) {
 		return renamed

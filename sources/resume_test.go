@@ -213,6 +213,32 @@ func TestSourcesAreHandedOver(t *testing.T) {
 	}
 }
 
+// More files were rotated while nobody read than may be open at once.
+func TestFilesReadAllThatWasMissed(t *testing.T) {
+	f := follow(t, FilesOptions{Paths: []string{"log"}, From: fromStart})
+	f.append("log", string(numberedLine(nil, 0)))
+	if got := f.lines(1, 5*time.Second); len(got) != 1 {
+		t.Fatal("the first line did not come")
+	}
+	const files, each = maxOpen + 100, 5
+	for i := range files {
+		var text []byte
+		for n := range each {
+			text = append(text, numberedLine(nil, 1+i*each+n)...)
+		}
+		write(t, fmt.Sprintf("%s.%d", f.path("log"), files-i), string(text))
+	}
+	f.restart()
+	var seen tally
+	seen.line(numberedLine(nil, 0)[:lineLen-1])
+	for _, line := range f.lines(files*each, 20*time.Second) {
+		seen.line([]byte(line[len("log: "):]))
+	}
+	if lost, again, torn := seen.judge(1 + files*each); lost+again+torn > 0 || f.Stats()[0].Lost > 0 {
+		t.Errorf("got %d lost, %d doubled, %d torn of %d lines, %d counted", lost, again, torn, 1+files*each, f.Stats()[0].Lost)
+	}
+}
+
 // A reader is started again and again while the log is rotated every few milliseconds: between any two of its looks.
 func TestFilesAreResumedWhileTheyAreRotated(t *testing.T) {
 	lines := 20_000
