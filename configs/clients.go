@@ -2,10 +2,12 @@ package configs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -131,6 +133,24 @@ func (f *frontier) proxies() []pipeline.Proxy {
 		return f.bridges()
 	}
 	return slices.Concat(f.bridges(), f.inner)
+}
+
+// ProxyWarnings are the proxies that the logs of the jails name in place of clients, as far as their ends tell, before
+// anything has been read.
+func (b *Built) ProxyWarnings(ctx context.Context) Errors {
+	for _, j := range b.frontier.jails {
+		for _, pattern := range j.LogPath {
+			paths, _ := filepath.Glob(pattern)
+			for _, path := range paths {
+				b.frontier.clients.Look(ctx, "file:"+path)
+			}
+		}
+	}
+	var warnings Errors
+	for _, text := range b.Proxied() {
+		warnings = append(warnings, &Error{Msg: text})
+	}
+	return warnings
 }
 
 // Proxied says, in sentences, which addresses are taken for proxies, and what cures it.

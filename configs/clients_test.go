@@ -70,6 +70,13 @@ logpath = "%[2]s/auth.log"
 			if err != nil {
 				t.Fatal(err)
 			}
+			checked, err := Build(cfg, BuildOptions{Strict: true, DryRun: true, Own: none})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if warnings := checked.ProxyWarnings(t.Context()); len(warnings) != c.said || c.said > 0 && !strings.HasPrefix(warnings.Error(), "10.0.0.2 has more than half of the lines of file:") {
+				t.Errorf("got %v, want %d", warnings, c.said)
+			}
 			core, logs := observer.New(zap.WarnLevel)
 			var out bytes.Buffer
 			built, err := Build(cfg, BuildOptions{Once: true, DryRun: true, Out: &out, JSON: true, Own: none, Logger: zap.New(core), Workers: 1})

@@ -58,14 +58,22 @@ func (c *Clients) Before(ctx context.Context, b *pipeline.Batch) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.sources[b.Source]; !known && c.source(b.Source) != nil && c.Past != nil {
-		c.recall(ctx, b.Source)
-	}
+	c.recall(ctx, b.Source)
 	c.before(b)
 }
 
-// recall looks at the lines from before of a source, as if they came now.
+// Look looks at the lines from before of a source of which nothing has come yet.
+func (c *Clients) Look(ctx context.Context, source string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.recall(ctx, source)
+}
+
+// recall looks at the lines from before of a source that is new, as if they came now.
 func (c *Clients) recall(ctx context.Context, source string) {
+	if _, known := c.sources[source]; known || c.source(source) == nil || c.Past == nil {
+		return
+	}
 	parse, match := &Parse{Programs: c.Programs}, &Match{Programs: c.Programs}
 	for lines := range slices.Chunk(c.Past(source), 256) {
 		b := &pipeline.Batch{Source: source}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,7 +31,7 @@ that is not there is a warning, since the service waits for it. Nothing is chang
   banpipe check --config banpipe.toml --json`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			built, err := check(config, jails)
+			built, err := check(cmd.Context(), config, jails)
 			if asJSON {
 				return checkJSON(cmd.OutOrStdout(), built, err)
 			}
@@ -49,14 +51,14 @@ that is not there is a warning, since the service waits for it. Nothing is chang
 	return cmd
 }
 
-func check(path string, jails []string) (*configs.Built, error) {
+func check(ctx context.Context, path string, jails []string) (*configs.Built, error) {
 	cfg, err := load(path)
 	if err != nil {
 		return nil, err
 	}
 	built, err := configs.Build(cfg, configs.BuildOptions{Jails: jails, Strict: true})
 	if err == nil {
-		built.Warnings = append(built.Warnings, built.RuleWarnings()...)
+		built.Warnings = slices.Concat(built.Warnings, built.RuleWarnings(), built.ProxyWarnings(ctx))
 	}
 	return built, err
 }

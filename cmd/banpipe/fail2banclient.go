@@ -79,7 +79,7 @@ func (s *shim) run(ctx context.Context, words []string) error {
 		if err := s.flags.client().get(ctx, "/v1/status", &st); err != nil || !filepath.IsAbs(st.Config) {
 			st.Config = ""
 		}
-		if _, err := check(st.Config, nil); err != nil {
+		if _, err := check(ctx, st.Config, nil); err != nil {
 			return fmt.Errorf("ERROR: %w", err)
 		}
 		return s.say("OK: configuration test is successful")
