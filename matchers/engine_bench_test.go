@@ -97,7 +97,7 @@ func benchBatches(tb testing.TB, p *Program, lines [][]byte) (batches []*pipelin
 			b.Append(lines[0], noon)
 			lines = lines[1:]
 		}
-		if err := parse.Process(nil, b); err != nil { //nolint:staticcheck // no context is asked for
+		if err := parse.Process(tb.Context(), b); err != nil {
 			tb.Fatal(err)
 		}
 		batches = append(batches, b)
