@@ -93,6 +93,36 @@ func TestDatesTwin(t *testing.T) {
 	}
 }
 
+// TestDatesTimeAlone holds that a finder that only reads dates, which others have found, says what one that has read none
+// before does.
+func TestDatesTimeAlone(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 7))
+	ref := time.Date(2005, 8, 14, 12, 0, 0, 0, time.UTC)
+	for _, patterns := range twinPatterns {
+		d := mustDates(t, berlin(t), patterns...)
+		alone, lines := d.Finder(), [5]string{}
+		for n := range several(3000) {
+			line := dateish(r)
+			if n > len(lines) && r.IntN(3) > 0 {
+				line = lines[r.IntN(len(lines))]
+				if i := r.IntN(len(line) + 1); r.IntN(2) == 0 {
+					line = line[:i] + string(rune('0'+r.IntN(10))) + line[min(i+1, len(line)):]
+				}
+			}
+			lines[n%len(lines)] = line
+			span, ok := d.Finder().Find([]byte(line))
+			if !ok {
+				continue
+			}
+			got, gotOK := alone.Time([]byte(line), span, ref)
+			want, wantOK := d.Finder().Time([]byte(line), span, ref)
+			if gotOK != wantOK || gotOK && !got.Equal(want) {
+				t.Errorf("%q: %q: got %v %v, want %v %v", patterns, line, got, gotOK, want, wantOK)
+			}
+		}
+	}
+}
+
 // several is n, or a tenth of it in a short run.
 func several(n int) int {
 	if testing.Short() {

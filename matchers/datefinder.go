@@ -103,6 +103,9 @@ func (f *Finder) readAt(g *dateFast, line []byte, span pipeline.Span) (h dateHit
 	if !s.at(line, span.Start, allow) || s.end != span.End {
 		return h, false
 	}
+	if s.kept == nil {
+		s.keep(line)
+	}
 	return dateHit{cut: [2]int32{int32(span.Start), int32(span.End)}, fast: true}, true
 }
 
