@@ -67,6 +67,7 @@ type Files struct {
 	globs   []string          // those in opt.Paths
 	named   map[string]bool   // the paths in opt.Paths that are not globs
 	cursors map[string]cursor // by path; what Resume was given
+	done    []*os.File        // to be closed
 	gone    []string          // paths of which no batch has said yet that their cursors are of no use any more
 	resumed time.Time         // when the newest of them was made; zero if there is none
 }
@@ -144,10 +145,22 @@ func (f *Files) Read(ctx context.Context, b *pipeline.Batch) error {
 	}
 }
 
-// take gives the files in the queue their turns until one has brought lines.
+// take gives the files in the queue their turns until one has brought lines. What it is done with it closes when others may
+// go on: of a deleted file the last close frees its blocks, which takes tens of milliseconds on a busy disk, and
+// meanwhile another one may come and go.
 func (f *Files) take(b *pipeline.Batch) bool {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	found := f.takeNext(b)
+	done := f.done
+	f.done = nil
+	f.mu.Unlock()
+	for _, file := range done {
+		file.Close()
+	}
+	return found
+}
+
+func (f *Files) takeNext(b *pipeline.Batch) bool {
 	f.begin()
 	if n := len(f.gone); n > 0 {
 		b.Source, b.Gone = "file:"+f.gone[n-1], true

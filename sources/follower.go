@@ -94,7 +94,7 @@ func (fl *follower) retire(b *pipeline.Batch, f *Files, now time.Time) {
 		}
 		fl.remember(g.known())
 		f.unwatch(fl, g)
-		g.file.Close()
+		f.done = append(f.done, g.file)
 	}
 	clear(fl.gens[len(kept):])
 	fl.gens = kept

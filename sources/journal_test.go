@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -212,8 +213,19 @@ func TestJournalEntries(t *testing.T) {
 	}
 }
 
-// The journal is read by a source that is started anew again and again, while entries come and journald
-// changes files: each comes once.
+// startLogger runs logger(1), which writes what it reads as syslog(3) does. end waits for it.
+func startLogger(t *testing.T, ident string) (lines io.Writer, end func() error) {
+	t.Helper()
+	cmd := exec.Command("logger", "--socket", "/run/systemd/journal/dev-log", "--tag", ident)
+	in, err := cmd.StdinPipe()
+	check(err)
+	cmd.Stderr = os.Stderr
+	check(cmd.Start())
+	return in, func() error { in.Close(); return cmd.Wait() }
+}
+
+// The journal is read by a source that is started anew again and again, while entries come, by its own protocol and by logger,
+// and journald changes files: each comes once.
 func TestJournalIsReadOnceOverRestarts(t *testing.T) {
 	if !inJournald(t, "SystemMaxFileSize=2M", "SystemMaxUse=1G") {
 		return
@@ -227,17 +239,24 @@ func TestJournalIsReadOnceOverRestarts(t *testing.T) {
 	}
 	w := newJournalWriter(t)
 	j := NewJournal(JournalOptions{Matches: []string{"SYSLOG_IDENTIFIER=numbered"}, Since: time.Now().Add(-time.Second)})
+	logger, end := startLogger(t, "numbered")
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		var line []byte
 		for n := range entries {
 			line = numberedLine(line, n)
-			w.write("numbered", string(line[:lineLen-1]))
+			if n%2 == 0 {
+				w.write("numbered", string(line[:lineLen-1]))
+			} else {
+				_, err := logger.Write(line)
+				check(err)
+			}
 			if n%20 == 0 {
 				time.Sleep(5 * time.Millisecond)
 			}
 		}
+		check(end())
 	}()
 	var seen tally
 	cursors := map[string][]byte{}
