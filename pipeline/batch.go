@@ -32,8 +32,10 @@ func (b *Batch) Append(line []byte, at time.Time) *Record {
 	start := len(b.buf)
 	// Where buf must grow, the lines before keep the old array, which stays as it is.
 	b.buf = append(b.buf, line...)
-	b.Records = append(b.Records, Record{Line: b.buf[start:len(b.buf):len(b.buf)], Time: at})
-	return &b.Records[len(b.Records)-1]
+	b.Records = append(b.Records, Record{})
+	r := &b.Records[len(b.Records)-1]
+	r.Line, r.Time = b.buf[start:len(b.buf):len(b.buf)], at
+	return r
 }
 
 // Hold copies p into the batch's memory and returns the copy, for a field of a record that is not a part
