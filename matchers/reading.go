@@ -95,7 +95,8 @@ func (r *reading) add(to *texts, index int, record *pipeline.Record, date pipeli
 		return true // it is for other readings
 	}
 	if r.plain {
-		to.lines = append(to.lines, plainText(record, date))
+		to.lines = append(to.lines, dfa.Line{})
+		setPlain(&to.lines[len(to.lines)-1], record, date)
 	} else {
 		line, ok := r.of.fields(record, date, &to.made)
 		if !ok {
@@ -103,16 +104,24 @@ func (r *reading) add(to *texts, index int, record *pipeline.Record, date pipeli
 		}
 		to.lines = append(to.lines, line)
 	}
-	to.of = append(to.of, text{record: index, date: date, object: object, json: !r.plain && r.of.dated()})
+	to.of = append(to.of, text{})
+	t := &to.of[len(to.of)-1]
+	t.record, t.date, t.object, t.json = index, date, object, !r.plain && r.of.dated()
 	return true
 }
 
 // plainText is a line as it is.
-func plainText(r *pipeline.Record, date pipeline.Span) dfa.Line {
-	if tail := trimNewline(r.Line[date.End:]); len(tail) > 0 {
-		return dfa.Line{Head: r.Line[:date.Start], Tail: tail, Cut: r.Cut}
+func plainText(r *pipeline.Record, date pipeline.Span) (l dfa.Line) {
+	setPlain(&l, r, date)
+	return l
+}
+
+// setPlain is plainText where the line is to lie: it is one for each line that is read.
+func setPlain(l *dfa.Line, r *pipeline.Record, date pipeline.Span) {
+	l.Head, l.Tail, l.Cut = r.Line[:date.Start], trimNewline(r.Line[date.End:]), r.Cut
+	if len(l.Tail) == 0 {
+		l.Head = trimNewline(l.Head)
 	}
-	return dfa.Line{Head: trimNewline(r.Line[:date.Start]), Cut: r.Cut}
 }
 
 // trimNewline is what bytes.TrimRight would do, for lines that nearly all end in neither.
