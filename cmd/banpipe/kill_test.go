@@ -90,21 +90,20 @@ func killConfig(t *testing.T, dir, reads string) string {
 // killAtRandom runs the service on a log that grows by line, and kills it, each time behind a call of before.
 func killAtRandom(t *testing.T, config string, line func(string) error, before func(kill int)) {
 	addrs, lines := offenders(8**kills, maxretry)
+	service := banpipe(t, "run", "--config", config)
+	if !within(time.Minute, func() bool { return !savedAt(config).IsZero() }) { // where reading began
+		t.Fatal("the service does not save its state")
+	}
 	stop, written := make(chan struct{}), make(chan error, 1)
 	go func() { written <- spread(line, lines, time.Duration(*kills)*350*time.Millisecond, stop) }()
 	t.Cleanup(func() { close(stop); <-written })
 	for i := range *kills {
-		service := banpipe(t, "run", "--config", config)
-		life := 1500 * time.Millisecond // the first one lives to save where reading began
-		if i > 0 {
-			life = 20*time.Millisecond + rand.N([]time.Duration{150 * time.Millisecond, 1200 * time.Millisecond}[i%2])
-		}
-		time.Sleep(life)
+		time.Sleep(20*time.Millisecond + rand.N([]time.Duration{150 * time.Millisecond, 1200 * time.Millisecond}[i%2])) // the moment of death
 		before(i)
 		service.Process.Kill()
 		service.Wait()
+		service = banpipe(t, "run", "--config", config)
 	}
-	banpipe(t, "run", "--config", config)
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
