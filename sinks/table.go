@@ -121,7 +121,7 @@ func (n *NFTables) build(scopes []scope, prune bool) error {
 	for _, s := range first {
 		n.sets[s] = true
 	}
-	n.log().Info("table is set up", zap.String("table", n.table()), zap.Uint32("hook", h.num), zap.Int32("priority", h.priority), zap.Int("sets", len(all)))
+	n.log().Info("table is set up", zap.String("table", n.table()), zap.String("hook", cmp.Or(n.Hook, "prerouting")), zap.Int32("priority", h.priority), zap.Int("sets", len(all)))
 	return n.extend(all[len(first):])
 }
 
