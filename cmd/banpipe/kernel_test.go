@@ -253,7 +253,7 @@ func TestLogLineToDroppedPacket(t *testing.T) {
 		}
 		return got
 	}
-	if !within(5*time.Second, func() bool { return p.passes(t, "udp", "fd09::2") }) {
+	if !within(20*time.Second, func() bool { return p.passes(t, "udp", "fd09::2") }) {
 		t.Fatal("the two namespaces are not joined")
 	}
 	for who, ok := range everybody() {
@@ -329,7 +329,7 @@ func TestBansOutliveAKill(t *testing.T) {
 		return string(out)
 	}
 	holds := func(addr string) bool {
-		return within(5*time.Second, func() bool { return strings.Contains(set(), addr) })
+		return within(20*time.Second, func() bool { return strings.Contains(set(), addr) })
 	}
 	offend("192.0.2.7", 5)
 	offend("192.0.2.8", 3)
@@ -338,7 +338,7 @@ func TestBansOutliveAKill(t *testing.T) {
 		t.Fatalf("192.0.2.7 is not banned:\n%s", set())
 	}
 	banned := time.Now()
-	if !within(5*time.Second, func() bool {
+	if !within(20*time.Second, func() bool {
 		info, err := os.Stat(dir + "/state/banpipe.db")
 		return err == nil && info.ModTime().After(banned.Add(-time.Second)) && info.Size() > 0
 	}) {
@@ -381,7 +381,7 @@ func TestKernelIsAdopted(t *testing.T) {
 	}
 	held := func() bool { return strings.Contains(set(), "192.0.2.7") }
 	service := banpipe(t, "run", "--config", config)
-	if !within(5*time.Second, held) {
+	if !within(20*time.Second, held) {
 		t.Fatalf("192.0.2.7 is not banned:\n%s", set())
 	}
 	for _, args := range [][]string{{"allow", "192.0.2.9", "--for", "2h"}, {"allow", "2001:db8::9"}, {"pause", "3h"}} {
@@ -414,7 +414,7 @@ func TestKernelIsAdopted(t *testing.T) {
 		c.spoil()
 		write(t, log, "") // nor can the log tell any more
 		service = banpipe(t, "run", "--config", config)
-		if !within(5*time.Second, func() bool { info, err := os.Stat(state); return err == nil && info.Size() > 20_000 }) {
+		if !within(20*time.Second, func() bool { info, err := os.Stat(state); return err == nil && info.Size() > 20_000 }) {
 			t.Fatalf("%s: no new state", name)
 		}
 		if s := set(); !held() || !strings.Contains(s, "expires 59m") {

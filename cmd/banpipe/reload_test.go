@@ -56,7 +56,7 @@ func TestReload(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	if !within(5*time.Second, func() bool { return strings.Contains(s.done("status"), "second") }) {
+	if !within(20*time.Second, func() bool { return strings.Contains(s.done("status"), "second") }) {
 		t.Error("SIGHUP has not reloaded")
 	}
 	s.says("(?s)Total failed:\t15\n.*Total banned:\t3\n", "status", "sshd")
