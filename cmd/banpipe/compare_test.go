@@ -90,7 +90,7 @@ func readIn(dir, name string) string {
 // everybody but those whom its configuration treats otherwise, and says why.
 func TestCompareBesideFail2ban(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes a while")
+		t.Skip("runs without -short")
 	}
 	if !inNamespace(t) {
 		return
